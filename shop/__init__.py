@@ -1,0 +1,1 @@
+"""What a person runs: the local cloud and the operator's commands (`python -m shop`)."""
