@@ -1,0 +1,151 @@
+"""Everything that differs between stages, typed and validated in one place.
+
+A stage is an entry in `STAGES`. What is given with `cdk … -c name=value` wins over the stage's entry, which wins
+over the defaults below. Anything wrong (an unknown stage, an unknown name, a value out of range) raises
+`SettingsError`, whose text is one line that names the setting, the value and the rule.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+DEFAULT_STAGE = "dev"
+
+_STAGE_NAME = r"\A[a-z][a-z0-9-]{0,19}\Z"
+_EMAIL = r"\A[^@\s]+@[^@\s]+\.[^@\s]+\Z"
+_PHONE_NUMBER = r"\A\+[1-9][0-9]{6,14}\Z"
+_PRINCIPAL_ARN = r"\Aarn:[a-z-]+:iam::([0-9]{12}|\*):[^\s]+\Z"
+_PATTERNS_IN_WORDS = {
+    _STAGE_NAME: "1-20 lower-case letters, digits and hyphens, a letter first",
+    _EMAIL: "an e-mail address",
+    _PHONE_NUMBER: "a telephone number in E.164 form, such as +12065550100",
+    _PRINCIPAL_ARN: "an IAM principal's ARN, such as arn:aws:iam::111122223333:role/operator",
+}
+
+StageName = Annotated[str, Meta(pattern=_STAGE_NAME)]
+Email = Annotated[str, Meta(pattern=_EMAIL, max_length=254)]
+PhoneNumber = Annotated[str, Meta(pattern=_PHONE_NUMBER)]
+PrincipalArn = Annotated[str, Meta(pattern=_PRINCIPAL_ARN)]
+MemoryMegabytes = Annotated[int, Meta(ge=128, le=10240)]
+"""AWS Lambda quotas: memory from 128 MB to 10,240 MB."""
+TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
+"""AWS Lambda quotas: a function runs for at most 900 seconds."""
+LogRetentionDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+]  # fmt: skip
+"""The retention periods that Amazon CloudWatch Logs offers (PutRetentionPolicy)."""
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the text is one line that names the setting, the value and the rule."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stage's settings. Durations are in the unit of the name's ending."""
+
+    stage: StageName
+
+    keep_data: bool = False
+    """Tables, buckets, queues, topics, keys and logs outlive their stack and refuse deletion where AWS can."""
+    log_retention_days: LogRetentionDays = 30
+    build_for: Literal["aws", "host"] = "aws"
+    """Functions' packages are for AWS Lambda, or for the Python and processor of the machine that synthesises."""
+    manage_api_gateway_log_role: bool = True
+    """API Gateway writes logs by one role for the whole account and region; off where somebody else owns it."""
+
+    alarm_email: Email | None = None
+    order_emails: tuple[Email, ...] = ()
+    order_phone_numbers: tuple[PhoneNumber, ...] = ()
+    operator_principal_arns: tuple[PrincipalArn, ...] = ()
+    """Who, besides the shop's own roles, may send to and receive from the orders queue (`*` and `?` match)."""
+
+    orders_requests_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    orders_burst: Annotated[int, Meta(ge=1, le=5_000)] = 200
+    orders_daily_quota: Annotated[int, Meta(ge=1)] = 1_000_000
+
+    order_processor_memory_mb: MemoryMegabytes = 512
+    order_processor_timeout_seconds: TimeoutSeconds = 10
+    order_processor_max_concurrency: Annotated[int, Meta(ge=2, le=1_000)] = 50
+    """AWS Lambda, MaximumConcurrency of an SQS event source: 2 to 1,000."""
+
+    order_notifier_memory_mb: MemoryMegabytes = 512
+    order_notifier_timeout_seconds: TimeoutSeconds = 15
+    order_notifier_retry_attempts: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    order_notifier_max_record_age_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 14_400
+    """A record lives for 24 hours in the stream; what fails for longer than this goes to the failure queue."""
+
+    order_simulator_memory_mb: MemoryMegabytes = 512
+
+
+STAGES: Mapping[str, Mapping[str, Any]] = {
+    "local": {
+        "build_for": "host",
+        "log_retention_days": 7,
+        "operator_principal_arns": ["arn:aws:iam::000000000000:root"],
+        "orders_requests_per_second": 2_000,
+        "orders_burst": 4_000,
+        "order_processor_timeout_seconds": 3,
+        "order_notifier_timeout_seconds": 3,
+        "order_notifier_retry_attempts": 3,
+        "order_notifier_max_record_age_seconds": 60,
+    },
+    "dev": {},
+    "test": {"log_retention_days": 14},
+    "prod": {
+        "keep_data": True,
+        "log_retention_days": 365,
+        "orders_requests_per_second": 1_000,
+        "orders_burst": 2_000,
+        "orders_daily_quota": 10_000_000,
+        "order_processor_max_concurrency": 200,
+    },
+}
+"""The stages that ship. To add one, add an entry: only what differs from the defaults of `Settings`."""
+
+
+def load_settings(context: Mapping[str, Any]) -> Settings:
+    """The settings of the stage that the CDK context names (`stage`, default `dev`), with the context's overrides.
+
+    Values may be text, as `cdk -c` gives them: numbers and booleans are read from it, lists by their commas.
+    Keys of CDK's own and of plug-ins, which have a `:`, `@` or `/` in them, are passed over.
+
+    Raises:
+        SettingsError: the stage or a setting is unknown, or a value breaks its rule.
+    """
+    overrides = {key: value for key, value in context.items() if not any(mark in key for mark in ":@/")}
+    stage = overrides.pop("stage", DEFAULT_STAGE)
+    if not isinstance(stage, str) or stage not in STAGES:
+        raise SettingsError(f"stage: {stage!r} is not one of {', '.join(STAGES)} (see STAGES in stacks/settings.py)")
+    values: dict[str, Any] = {**STAGES[stage], "stage": stage}
+    for name, value in overrides.items():
+        if name not in _FIELDS or name == "stage":
+            raise SettingsError(f"{name}: unknown setting; the settings are {', '.join(sorted(_FIELDS))}")
+        is_list = isinstance(_FIELDS[name].default, tuple)
+        values[name] = _split(value) if is_list and isinstance(value, str) else value
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_in_words(str(error), values)) from error
+
+
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _in_words(problem: str, values: Mapping[str, Any]) -> str:
+    """The validator's message as one line for a person: setting, value, rule."""
+    rule, _, path = problem.partition(" - at `$.")
+    place = path.rstrip("`")
+    if not place:
+        return f"stage {values['stage']}: {rule}"
+    name = place.partition("[")[0]
+    for pattern, words in _PATTERNS_IN_WORDS.items():
+        rule = rule.replace(f"`str` matching regex {pattern!r}", words)
+    if choices := get_args(_FIELDS[name].type) if rule.startswith("Invalid enum value") else ():
+        rule = f"Expected one of {', '.join(map(str, choices))}"
+    return f"{place}: {values[name]!r} is refused for stage {values['stage']}: {rule}"
