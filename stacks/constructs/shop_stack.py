@@ -1,6 +1,6 @@
 """What every stack of the shop has: its settings, how its resources end, and named outputs."""
 
-from aws_cdk import Annotations, CfnOutput, RemovalPolicy, Stack, Tags, aws_logs
+from aws_cdk import Acknowledgment, CfnOutput, RemovalPolicy, Stack, Tags, Validations, aws_logs
 from constructs import Construct
 
 from stacks.settings import Settings
@@ -40,24 +40,13 @@ def removal_policy(scope: Construct) -> RemovalPolicy:
 
 def log_group(scope: Construct, construct_id: str, *, name: str | None = None) -> aws_logs.LogGroup:
     """A log group with the stage's retention. `name` only where a service dictates it."""
-    return aws_logs.LogGroup(
-        scope,
-        construct_id,
-        log_group_name=name,
-        retention=aws_logs.RetentionDays[_RETENTION[settings_of(scope).log_retention_days]],
-        removal_policy=removal_policy(scope),
-    )
+    group = aws_logs.LogGroup(scope, construct_id, log_group_name=name, removal_policy=removal_policy(scope))
+    resource = group.node.default_child
+    assert isinstance(resource, aws_logs.CfnLogGroup)  # noqa: S101 - what CDK makes, for the type checker
+    resource.retention_in_days = settings_of(scope).log_retention_days
+    return group
 
 
-def warn(scope: Construct, warning_id: str, text: str) -> None:
-    """Shows a warning at synthesis, once for each construct."""
-    Annotations.of(scope).add_warning_v2(f"serverless-shop:{warning_id}", text)
-
-
-_RETENTION = {
-    1: "ONE_DAY", 3: "THREE_DAYS", 5: "FIVE_DAYS", 7: "ONE_WEEK", 14: "TWO_WEEKS", 30: "ONE_MONTH",
-    60: "TWO_MONTHS", 90: "THREE_MONTHS", 120: "FOUR_MONTHS", 150: "FIVE_MONTHS", 180: "SIX_MONTHS",
-    365: "ONE_YEAR", 400: "THIRTEEN_MONTHS", 545: "EIGHTEEN_MONTHS", 731: "TWO_YEARS", 1096: "THREE_YEARS",
-    1827: "FIVE_YEARS", 2192: "SIX_YEARS", 2557: "SEVEN_YEARS", 2922: "EIGHT_YEARS", 3288: "NINE_YEARS",
-    3653: "TEN_YEARS",
-}  # fmt: skip
+def acknowledge(construct: Construct, rule: str, reason: str) -> None:
+    """Records why a finding of cdk-nag on this construct, or on what it contains, stands."""
+    Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

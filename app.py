@@ -1,0 +1,23 @@
+"""The CDK app: `cdk synth|deploy -c stage=NAME` (settings: stacks/settings.py)."""
+
+import sys
+
+from aws_cdk import App
+
+from stacks.constructs.packages import PackageError
+from stacks.order_pipeline import OrderPipelineStack
+from stacks.settings import SettingsError, load_settings
+
+
+def build(app: App) -> App:
+    """Adds the stage's stacks to the app."""
+    settings = load_settings(app.node.get_all_context())
+    OrderPipelineStack(app, settings)
+    return app
+
+
+if __name__ == "__main__":
+    try:
+        build(App()).synth()
+    except (SettingsError, PackageError) as error:
+        sys.exit(f"serverless-shop: {error}")

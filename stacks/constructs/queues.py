@@ -1,0 +1,127 @@
+"""Queues: a dead-letter queue with its alarm, and a queue with the function that works through it."""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration, aws_cloudwatch, aws_iam, aws_lambda, aws_sqs
+from constructs import Construct
+
+from stacks.constructs.function import PythonFunction
+from stacks.constructs.shop_stack import acknowledge, removal_policy
+from stacks.constructs.topics import Alarms
+
+_DEAD_LETTER_RETENTION = Duration.days(14)
+"""The longest that Amazon SQS offers, since a dead-lettered message keeps the age it had in its source queue."""
+_SOURCE_RETENTION = Duration.days(7)
+_MAX_RECEIVES = 3
+_TIMEOUTS_IN_VISIBILITY = 6
+"""AWS Lambda, "Using Lambda with Amazon SQS": visibility of at least six function timeouts."""
+_WHAT_A_MAPPING_DOES = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+"""With the worker's role (AWS Lambda, "Using Lambda with Amazon SQS": permissions)."""
+
+
+class DeadLetterQueue(aws_sqs.Queue):
+    """Where what failed for good waits for a person, and the alarm that calls one."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        alarms: Alarms,
+        says: str,
+        runbook_entry: str,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=_DEAD_LETTER_RETENTION,
+            removal_policy=removal_policy(scope),
+        )
+        depth = self.metric_approximate_number_of_messages_visible(
+            period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM
+        )
+        for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
+            acknowledge(self, rule, "This is where failures end: a person redrives from here.")
+        alarms.when_any_message(f"{construct_id}NotEmpty", depth, says=says, entry=runbook_entry)
+
+
+class WorkQueue(Construct):
+    """A queue, its dead-letter queue with an alarm, and the function that works through it.
+
+    Visibility timeout follows from the function's timeout. The function answers with the messages that failed
+    (partial batch responses); each is tried three times and then ends in the dead-letter queue.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        worker: PythonFunction,
+        batch_size: int,
+        max_concurrency: int,
+        alarms: Alarms,
+        dead_letters_say: str,
+        runbook_entry: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = DeadLetterQueue(
+            self, "DeadLetters", alarms=alarms, says=dead_letters_say, runbook_entry=runbook_entry
+        )
+        self.queue = aws_sqs.Queue(
+            self,
+            "Queue",
+            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=_SOURCE_RETENTION,
+            visibility_timeout=Duration.seconds(_TIMEOUTS_IN_VISIBILITY * worker.timeout_seconds),
+            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_MAX_RECEIVES),
+            removal_policy=removal_policy(scope),
+        )
+        self._worker = worker
+        worker.allow(*_WHAT_A_MAPPING_DOES, on=self.queue.queue_arn)
+        acknowledge(
+            worker, "Serverless-LambdaDLQ", "Never invoked asynchronously; its queue has a dead-letter queue."
+        )
+        mapping = aws_lambda.EventSourceMapping(
+            self,
+            "Mapping",
+            target=worker,
+            event_source_arn=self.queue.queue_arn,
+            batch_size=batch_size,
+            max_batching_window=Duration.seconds(0),
+            max_concurrency=max_concurrency,
+            report_batch_item_failures=True,
+        )
+        acknowledge(
+            mapping,
+            "Serverless-LambdaEventSourceMappingDestination",
+            "A mapping of a queue has no destination; the queue's redrive policy is where failures end.",
+        )
+
+    def restrict_to(self, *, senders: Sequence[aws_iam.IRole], operators: Sequence[str]) -> None:
+        """Denies sending to all but the senders and the operators, and taking messages to all but worker and operators.
+
+        `operators` are ARN patterns. The denial is on the principal's ARN, which for an assumed role is the role's.
+        """
+        self._deny_all_but("Sending", [role.role_arn for role in senders], operators, ["sqs:SendMessage"])
+        self._deny_all_but(
+            "Taking",
+            [self._worker.execution_role.role_arn],
+            operators,
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:PurgeQueue"],
+        )
+
+    def _deny_all_but(self, what: str, roles: Sequence[str], operators: Sequence[str], actions: Sequence[str]) -> None:
+        self.queue.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid=f"{what}IsForTheListedOnly",
+                effect=aws_iam.Effect.DENY,
+                principals=[aws_iam.AnyPrincipal()],
+                actions=list(actions),
+                resources=[self.queue.queue_arn],
+                conditions={"ArnNotLike": {"aws:PrincipalArn": [*roles, *operators]}},
+            )
+        )

@@ -1,0 +1,101 @@
+"""A REST API with its logs, throttles and error answers, and the account's role that lets API Gateway write logs."""
+
+import json
+
+from aws_cdk import RemovalPolicy, aws_apigateway, aws_iam
+from constructs import Construct
+
+from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
+
+_DEPLOYMENT_STAGE = "v1"
+_LOG_POLICY = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+_ACCESS_LOG = {
+    "requestId": "$context.requestId",
+    "extendedRequestId": "$context.extendedRequestId",
+    "requestTime": "$context.requestTime",
+    "httpMethod": "$context.httpMethod",
+    "resourcePath": "$context.resourcePath",
+    "status": "$context.status",
+    "responseLength": "$context.responseLength",
+    "responseLatency": "$context.responseLatency",
+    "integrationStatus": "$context.integration.status",
+    "errorType": "$context.error.responseType",
+    "apiKeyId": "$context.identity.apiKeyId",
+}
+"""Who called is told by the API key's id; addresses and bodies stay out of the log."""
+
+
+class ApiGatewayLogRole(Construct):
+    """The role by which API Gateway writes logs: one for the whole account and region, so it outlives the stack.
+
+    Setting `manage_api_gateway_log_role` turns it off where somebody else owns the account's role.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        if not settings_of(scope).manage_api_gateway_log_role:
+            return
+        role = aws_iam.Role(
+            self,
+            "Role",
+            assumed_by=aws_iam.ServicePrincipal("apigateway.amazonaws.com"),
+            description="Lets API Gateway write logs, for all REST APIs of this account and region",
+            managed_policies=[aws_iam.ManagedPolicy.from_aws_managed_policy_name(_LOG_POLICY)],
+        )
+        account = aws_apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
+        role.apply_removal_policy(RemovalPolicy.RETAIN)
+        account.apply_removal_policy(RemovalPolicy.RETAIN)
+        acknowledge(
+            role,
+            f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_LOG_POLICY}]",
+            "The policy that API Gateway's documentation prescribes for the account's role.",
+        )
+
+
+class RestApi(aws_apigateway.RestApi):
+    """A regional REST API: traced, throttled, and logged (access and execution) without any request's data."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        description: str,
+        requests_per_second: int,
+        burst: int,
+        log_role: ApiGatewayLogRole,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=description,
+            endpoint_types=[aws_apigateway.EndpointType.REGIONAL],
+            cloud_watch_role=False,
+            deploy_options=aws_apigateway.StageOptions(
+                stage_name=_DEPLOYMENT_STAGE,
+                access_log_destination=aws_apigateway.LogGroupLogDestination(
+                    log_group(scope, f"{construct_id}AccessLogs")
+                ),
+                access_log_format=aws_apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
+                logging_level=aws_apigateway.MethodLoggingLevel.ERROR,
+                data_trace_enabled=False,
+                metrics_enabled=True,
+                tracing_enabled=True,
+                throttling_rate_limit=requests_per_second,
+                throttling_burst_limit=burst,
+            ),
+        )
+        self.deployment_stage.node.add_dependency(log_role, self._execution_log_group(scope, construct_id))
+        self.add_gateway_response(
+            "RefusedBody",
+            type=aws_apigateway.ResponseType.BAD_REQUEST_BODY,
+            templates={"application/json": '{"message": "$context.error.validationErrorString"}'},
+        )
+
+    def _execution_log_group(self, scope: Construct, construct_id: str) -> Construct:
+        """Declared under the name that API Gateway gives it, or it would be made at first use and kept for ever."""
+        return log_group(
+            scope,
+            f"{construct_id}ExecutionLogs",
+            name=f"API-Gateway-Execution-Logs_{self.rest_api_id}/{_DEPLOYMENT_STAGE}",
+        )

@@ -1,0 +1,50 @@
+"""A table's stream and the function that reads the new items from it."""
+
+from aws_cdk import Duration, Stack, aws_dynamodb, aws_lambda
+from aws_cdk.aws_lambda_event_sources import SqsDlq
+from constructs import Construct
+
+from stacks.constructs.function import PythonFunction
+from stacks.constructs.queues import DeadLetterQueue
+from stacks.constructs.shop_stack import acknowledge
+
+
+def read_new_items(
+    scope: Construct,
+    table: aws_dynamodb.Table,
+    reader: PythonFunction,
+    *,
+    batch_size: int,
+    retry_attempts: int,
+    max_record_age_seconds: int,
+    failures: DeadLetterQueue,
+) -> None:
+    """Has the function read every inserted item, from the oldest record that the stream still has.
+
+    A batch that fails is cut in two and tried again (after the first failed record, where the function names it)
+    until retries or age run out; then its place in the stream goes to `failures`.
+    """
+    stream = table.table_stream_arn
+    assert stream  # noqa: S101 - the table has a stream; for the type checker
+    reader.allow("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", on=stream)
+    reader.allow("dynamodb:ListStreams", on=f"{table.table_arn}/stream/*")
+    acknowledge(
+        reader.execution_role,
+        f"AwsSolutions-IAM5[Resource::<{Stack.of(table).resolve(table.table_arn)['Fn::GetAtt'][0]}.Arn>/stream/*]",
+        "ListStreams is on a table's streams, not on one of them.",
+    )
+    acknowledge(reader, "Serverless-LambdaDLQ", "Never invoked asynchronously; what fails goes to the failure queue.")
+    aws_lambda.EventSourceMapping(
+        scope,
+        f"{reader.node.id}Mapping",
+        target=reader,
+        event_source_arn=stream,
+        starting_position=aws_lambda.StartingPosition.TRIM_HORIZON,
+        batch_size=batch_size,
+        filters=[aws_lambda.FilterCriteria.filter({"eventName": aws_lambda.FilterRule.is_equal("INSERT")})],
+        bisect_batch_on_error=True,
+        retry_attempts=retry_attempts,
+        max_record_age=Duration.seconds(max_record_age_seconds),
+        report_batch_item_failures=True,
+        on_failure=SqsDlq(failures),
+    )

@@ -1,0 +1,94 @@
+"""Topics, encrypted by a customer-managed key of their stack, and the topic that alarms speak through."""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration, Stack, aws_cloudwatch, aws_cloudwatch_actions, aws_iam, aws_kms, aws_sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from stacks.constructs.function import PythonFunction
+from stacks.constructs.shop_stack import removal_policy, settings_of
+
+_USE_OF_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What a publisher needs (Amazon SNS, "Key management": permissions for encrypted topics)."""
+
+
+class TopicKey(aws_kms.Key):
+    """The key of a stack's topics: AWS services that publish may use it on behalf of this account only."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, services: Sequence[str]) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=f"Topics of {Stack.of(scope).stack_name}",
+            enable_key_rotation=True,
+            removal_policy=removal_policy(scope),
+            pending_window=Duration.days(7),
+        )
+        for service in services:
+            self.add_to_resource_policy(
+                aws_iam.PolicyStatement(
+                    principals=[_of_this_account(scope, service)], actions=list(_USE_OF_KEY), resources=["*"]
+                )
+            )
+
+
+class SecureTopic(aws_sns.Topic):
+    """A topic that is encrypted and takes no message over an unencrypted connection."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, key: TopicKey, display_name: str, emails: Sequence[str] = ()
+    ) -> None:
+        super().__init__(scope, construct_id, display_name=display_name, master_key=key, enforce_ssl=True)
+        self.apply_removal_policy(removal_policy(scope))
+        self._key = key
+        for email in emails:
+            self.add_subscription(subscriptions.EmailSubscription(email))
+
+    def allow_publishing_by(self, function: PythonFunction) -> None:
+        """Lets the function publish here, which takes the use of the key too."""
+        function.allow("sns:Publish", on=self.topic_arn)
+        function.allow(*_USE_OF_KEY, on=self._key.key_arn)
+
+    def allow_publishing_by_service(self, service: str) -> None:
+        """Lets an AWS service publish here on behalf of this account; the key must let it too."""
+        self.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                principals=[_of_this_account(self, service)], actions=["sns:Publish"], resources=[self.topic_arn]
+            )
+        )
+
+
+class Alarms(Construct):
+    """The stack's alarms and the topic that each of them tells, with the stage's `alarm_email` subscribed to it."""
+
+    SERVICE = "cloudwatch.amazonaws.com"
+
+    def __init__(self, scope: Construct, construct_id: str, *, key: TopicKey) -> None:
+        super().__init__(scope, construct_id)
+        email = settings_of(scope).alarm_email
+        self.topic = SecureTopic(self, "Topic", key=key, display_name="Shop alarms", emails=[email] if email else [])
+        self.topic.allow_publishing_by_service(self.SERVICE)
+
+    def when_any_message(
+        self, construct_id: str, queue_metric: aws_cloudwatch.Metric, *, says: str, entry: str
+    ) -> None:
+        """Alarms as long as the metric is above zero; `entry` is the heading's anchor in the runbook."""
+        alarm = aws_cloudwatch.Alarm(
+            self,
+            construct_id,
+            alarm_description=f"{says} Runbook: docs/runbook.md#{entry}",
+            metric=queue_metric,
+            threshold=0,
+            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(aws_cloudwatch_actions.SnsAction(self.topic))
+
+
+def _of_this_account(scope: Construct, service: str) -> aws_iam.PrincipalBase:
+    """The service, acting for this account and no other (IAM, "The confused deputy problem")."""
+    return aws_iam.ServicePrincipal(
+        service, conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    )
