@@ -1,0 +1,156 @@
+"""The local cloud: brought up, looked at, stopped, forgotten. What others call.
+
+A cloud lives in a folder of its own (`.local` of the checkout unless SHOP_LOCAL_DIR says otherwise). It is an AWS
+emulator on a loopback port with the very stacks that go to AWS deployed into it, as stage `local`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shop.errors import ShopError
+from shop.local import emulator, tools
+from shop.local.files import exclusive, write_json
+from shop.local.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Progress = Callable[[str], None]
+
+ACCOUNT_ID = "000000000000"
+# Keys of the emulator's account root. They open nothing but an emulator on this machine's loopback address.
+ROOT_ACCESS_KEY_ID = "test"
+ROOT_SECRET_ACCESS_KEY = "test"  # noqa: S105
+STAGE = "local"
+
+
+class LocalCloudError(ShopError):
+    """The local cloud is not in the state that a command needs."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What a client needs to talk to the local cloud; the keys of `cloud.json`."""
+
+    endpoint_url: str
+    region: str
+    account_id: str
+    access_key_id: str
+    secret_access_key: str
+    ca_bundle: str
+    log_file: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What runs: with no emulator, `pid`, `port` and `cloud` are None and `stacks` is empty."""
+
+    folder: Path
+    pid: int | None
+    port: int | None
+    cloud: Cloud | None
+    stacks: tuple[str, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether the emulator runs and the stacks are deployed into it."""
+        return self.cloud is not None
+
+
+def default_folder() -> Path:
+    """The folder of the user's local cloud: SHOP_LOCAL_DIR, else `.local` in the checkout."""
+    return Path(os.environ.get("SHOP_LOCAL_DIR") or tools.ROOT / ".local")
+
+
+def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
+    """Start the emulator unless it runs, deploy what has changed, and say how to reach it.
+
+    Harmless on a cloud that is up, and takes over whatever an interrupted `up` left. `port` must be free; None takes
+    4566 or any free one. Raises ShopError with one line.
+    """
+    from shop.local import deployment, mailbox  # noqa: PLC0415 - boto3 takes a third of a second, `down` needs none
+
+    paths = Paths(folder.resolve())
+    with exclusive(paths.lock_file):
+        running = emulator.start(paths, port, progress)
+        cloud = _cloud(paths, running)
+        deployment.deploy(paths, cloud, progress)
+        mailbox.subscribe(cloud)
+        write_json(paths.outputs_json, deployment.outputs(cloud))
+        write_json(paths.cloud_json, asdict(cloud))
+    return cloud
+
+
+def down(folder: Path, *, progress: Progress) -> bool:
+    """Stop the emulator, and with it end the cloud: the next `up` starts afresh. False where none runs."""
+    paths = Paths(folder.resolve())
+    with exclusive(paths.lock_file):
+        return _stop(paths, progress)
+
+
+def reset(folder: Path, *, progress: Progress) -> None:
+    """Stop the emulator and remove all that it wrote."""
+    paths = Paths(folder.resolve())
+    with exclusive(paths.lock_file):
+        _stop(paths, progress)
+        for leftover in (paths.tls, paths.assembly):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def status(folder: Path) -> Status:
+    """What runs in this folder; asks, and changes nothing."""
+    paths = Paths(folder.resolve())
+    running = emulator.find(paths)
+    if running is None:
+        return Status(paths.folder, None, None, None, ())
+    cloud = _read_cloud(paths)
+    stacks = tuple(_read_json(paths.outputs_json)) if cloud else ()
+    return Status(paths.folder, running.pid, running.port, cloud, stacks)
+
+
+def _stop(paths: Paths, progress: Progress) -> bool:
+    running = emulator.find(paths)
+    # First, so that no client takes what is about to go for a cloud that runs.
+    for description in (paths.cloud_json, paths.outputs_json):
+        description.unlink(missing_ok=True)
+    if running:
+        progress("Stopping the emulator")
+        emulator.stop(paths, running)
+    shutil.rmtree(paths.data, ignore_errors=True)
+    return running is not None
+
+
+def _cloud(paths: Paths, running: emulator.Emulator) -> Cloud:
+    return Cloud(
+        endpoint_url=f"https://localhost:{running.port}",
+        region=emulator.REGION,
+        account_id=ACCOUNT_ID,
+        access_key_id=ROOT_ACCESS_KEY_ID,
+        secret_access_key=ROOT_SECRET_ACCESS_KEY,
+        ca_bundle=str(paths.tls / "ca.crt"),
+        log_file=str(paths.log_file),
+        stage=STAGE,
+    )
+
+
+def _read_cloud(paths: Paths) -> Cloud | None:
+    values = _read_json(paths.cloud_json)
+    try:
+        return Cloud(**{field.name: str(values[field.name]) for field in fields(Cloud)})
+    except KeyError:
+        return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,195 @@
+"""Deploys the stacks into the local cloud with the CDK command line, as one would to AWS.
+
+Two environments, kept apart: synthesis has the user's network settings (it may fetch packages) and no AWS account;
+the deployment knows nothing but the emulator, so that no setting of the user's can send it to a real account.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from shop.errors import ShopError
+from shop.local import tools
+from shop.local.clients import client
+from shop.local.outputs import Outputs, reachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from shop.local.cloud import Cloud
+    from shop.local.paths import Paths
+
+_TOOLKIT_STACK = "CDKToolkit"
+# Kept in the emulator itself, so that it is gone when the deployment is.
+_MARKER = "/serverless-shop/local-cloud/deployed"
+_INPUTS = ("app.py", "cdk.json", "stacks", "lambdas", "requirements.txt", "package-lock.json")
+_PROXY_SETTINGS = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+_RELEVANT = ("error", "failed", "❌", "denied", "cannot", "invalid")
+_MAXIMUM_ERROR_LENGTH = 600
+
+
+class DeploymentError(ShopError):
+    """The CDK command line failed."""
+
+
+def deploy(paths: Paths, cloud: Cloud, progress: Callable[[str], None]) -> None:
+    """Synthesise and deploy all stacks, unless just this was deployed already. Raises DeploymentError."""
+    wanted = fingerprint(tools.ROOT, _INPUTS)
+    if _deployed(cloud) == wanted:
+        progress("The stacks are deployed and unchanged")
+        return
+    stage = f"stage={cloud.stage}"
+    app = f"{shlex.quote(str(tools.venv_python()))} app.py"
+    with paths.deploy_log.open("wb") as log, contextlib.ExitStack() as running:
+        bootstrap = running.enter_context(_bootstrapping(paths, cloud, log, progress))
+        progress("Synthesising the stacks")
+        synth = ["synth", "--all", "--quiet", "--app", app, "--context", stage, "--output", str(paths.assembly)]
+        _finish(running.enter_context(_cdk(synth, _synthesis_environment(), tools.ROOT, log)), paths)
+        if bootstrap:
+            _finish(bootstrap, paths)
+        arguments = ["deploy", "--all", "--app", str(paths.assembly), "--require-approval", "never"]
+        process = running.enter_context(_cdk(arguments, _emulator_environment(cloud), paths.folder, log))
+        _finish(process, paths, progress)
+    _mark(cloud, wanted)
+
+
+def outputs(cloud: Cloud) -> Outputs:
+    """The outputs of all deployed stacks, with URLs that lead to the local cloud."""
+    pages = client(cloud, "cloudformation").get_paginator("describe_stacks").paginate()
+    stacks = [stack for page in pages for stack in page["Stacks"] if stack["StackName"] != _TOOLKIT_STACK]
+    found = {
+        stack["StackName"]: {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+        for stack in sorted(stacks, key=lambda stack: str(stack["StackName"]))
+        if stack["StackStatus"] != "DELETE_COMPLETE"
+    }
+    return reachable(found, cloud.endpoint_url)
+
+
+def fingerprint(root: Path, inputs: Iterable[str]) -> str:
+    """A digest of all that decides what is deployed: the app, the functions, and the versions of the tools."""
+    digest = hashlib.sha256(str(tools.version_of(tools.venv_python())).encode())
+    for name in inputs:
+        top = root / name
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{path.relative_to(root)}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _deployed(cloud: Cloud) -> str | None:
+    ssm = client(cloud, "ssm")
+    try:
+        return str(ssm.get_parameter(Name=_MARKER)["Parameter"]["Value"])
+    except ssm.exceptions.ParameterNotFound:
+        return None
+
+
+def _mark(cloud: Cloud, value: str) -> None:
+    client(cloud, "ssm").put_parameter(Name=_MARKER, Value=value, Type="String", Overwrite=True)
+
+
+@contextlib.contextmanager
+def _bootstrapping(
+    paths: Paths, cloud: Cloud, log: Any, progress: Callable[[str], None]
+) -> Iterator[subprocess.Popen[str] | None]:
+    """`cdk bootstrap` in the background, beside the synthesis; None where it was done before."""
+    cloudformation = client(cloud, "cloudformation")
+    try:
+        cloudformation.describe_stacks(StackName=_TOOLKIT_STACK)
+    except cloudformation.exceptions.ClientError:
+        progress("Bootstrapping the local account for the CDK")
+        arguments = ["bootstrap", f"aws://{cloud.account_id}/{cloud.region}"]
+        with _cdk(arguments, _emulator_environment(cloud), paths.folder, log) as process:
+            yield process
+        return
+    yield None
+
+
+@contextlib.contextmanager
+def _cdk(arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Any) -> Iterator[subprocess.Popen[str]]:
+    log.write(f"$ cdk {shlex.join(arguments)}\n".encode())
+    log.flush()
+    process = subprocess.Popen(  # noqa: S603 - the pinned command line
+        [*tools.cdk_command(), "--no-notices", "--no-color", *arguments],
+        env=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def _finish(process: subprocess.Popen[str], paths: Paths, progress: Callable[[str], None] | None = None) -> None:
+    lines = []
+    with paths.deploy_log.open("a") as log:
+        for line in process.stdout or ():
+            log.write(line)
+            lines.append(line.strip())
+            if progress and (text := _progress_text(line)):
+                progress(text)
+    if process.wait() != 0:
+        raise DeploymentError(f"cdk failed: {_reason(lines)} (all of it: {paths.deploy_log})")
+
+
+def _progress_text(line: str) -> str | None:
+    """What a line of `cdk deploy` tells a person: which stack is deployed, and that it is done."""
+    stack, _, rest = line.strip().partition(": ")
+    if rest.startswith("deploying..."):
+        return f"Deploying {stack}"
+    if stack.startswith("✅"):
+        return f"Deployed {stack.removeprefix('✅').strip()}"
+    return None
+
+
+def _reason(lines: Sequence[str]) -> str:
+    relevant = [line for line in lines if any(word in line.lower() for word in _RELEVANT)]
+    chosen = relevant or [line for line in lines if line][-3:]
+    text = " / ".join(dict.fromkeys(chosen)) or "it printed nothing"
+    return text if len(text) <= _MAXIMUM_ERROR_LENGTH else text[:_MAXIMUM_ERROR_LENGTH] + "…"
+
+
+def _own_environment() -> dict[str, str]:
+    """The user's environment without what steers AWS clients or the CDK."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("AWS_", "CDK_"))}
+    return {
+        **kept,
+        "PATH": tools.node_path(kept.get("PATH", os.defpath)),
+        # No profile, no role of a machine: nothing from which the CDK could learn of a real account.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+    }
+
+
+def _synthesis_environment() -> dict[str, str]:
+    return _own_environment()
+
+
+def _emulator_environment(cloud: Cloud) -> dict[str, str]:
+    own = {name: value for name, value in _own_environment().items() if name.lower() not in _PROXY_SETTINGS}
+    trust = dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), cloud.ca_bundle)
+    return {
+        **own,
+        **trust,
+        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_ACCESS_KEY_ID": cloud.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": cloud.secret_access_key,
+        "AWS_REGION": cloud.region,
+        "AWS_DEFAULT_REGION": cloud.region,
+    }

@@ -1,0 +1,2 @@
+"""x"""
+def subscribe(cloud): pass
