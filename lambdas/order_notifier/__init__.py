@@ -1,0 +1,1 @@
+"""Announces new orders on the topic."""

@@ -1,0 +1,64 @@
+"""Makes an order's announcement: an entry of the SNS call `PublishBatch`."""
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+from shared.order_items import StoredOrder
+from shared.order_rules import CUSTOMER_ID, ORDER_DATE, ORDER_ID, PRICE, PRODUCT, QUANTITY
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns.type_defs import PublishBatchRequestEntryTypeDef
+
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that SNS refuses: those that XML 1.0 cannot hold (section 2.2)."""
+
+
+def announce(stored: StoredOrder, entry_id: str) -> "PublishBatchRequestEntryTypeDef":
+    """The announcement of a new order: the subject and attributes that subscribers filter on, and the item as JSON."""
+    order = stored.order
+    return {
+        "Id": entry_id,
+        "Subject": f"New order {order.order_id}",
+        "Message": to_json(stored),
+        "MessageAttributes": {
+            "event": {"DataType": "String", "StringValue": "order.created"},
+            "deduplication_id": {"DataType": "String", "StringValue": order.order_id},
+            "product": {
+                "DataType": "String",
+                "StringValue": _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", order.product),
+            },
+        },
+    }
+
+
+def to_json(stored: StoredOrder) -> str:
+    """The stored item as one indented JSON object with exact numbers.
+
+    Written member by member because the json module knows no decimals. The strings stay readable in an e-mail; only
+    what SNS refuses is escaped, so that every text survives.
+    """
+    order = stored.order
+    members = {
+        ORDER_ID: _quote(order.order_id),
+        CUSTOMER_ID: None if order.customer_id is None else _quote(order.customer_id),
+        PRODUCT: _quote(order.product),
+        QUANTITY: str(order.quantity),
+        PRICE: str(order.price_per_item),
+        ORDER_DATE: None if order.order_date is None else _quote(order.order_date),
+        "received_at": _quote(stored.received_at),
+    }
+    lines = (f'  "{name}": {value}' for name, value in members.items() if value is not None)
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _quote(text: str) -> str:
+    return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def size(entry: "PublishBatchRequestEntryTypeDef") -> int:
+    """Bytes of the entry that count towards the limit of a call."""
+    texts = [entry["Message"], entry.get("Subject", "")]
+    for name, attribute in entry.get("MessageAttributes", {}).items():
+        texts += [name, attribute["DataType"], str(attribute.get("StringValue", ""))]
+    return sum(len(text.encode()) for text in texts)

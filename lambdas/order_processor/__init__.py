@@ -1,0 +1,1 @@
+"""Takes orders off the queue and stores each exactly once."""

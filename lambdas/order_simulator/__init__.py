@@ -1,0 +1,1 @@
+"""Sends made-up orders to the queue."""

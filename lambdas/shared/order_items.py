@@ -1,0 +1,85 @@
+"""An order as an item of the orders table, in the low-level form of the DynamoDB API and of stream records."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from shared.order_rules import (
+    CUSTOMER_ID,
+    FIELDS,
+    LONGEST_CUSTOMER_ID,
+    LONGEST_PRODUCT,
+    ORDER_DATE,
+    ORDER_ID,
+    PRICE,
+    PRODUCT,
+    QUANTITY,
+    InvalidOrder,
+    Order,
+    check_date_time,
+    check_id,
+    check_length,
+    parse_price,
+    parse_quantity,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+RECEIVED_AT: Final = "received_at"
+_ATTRIBUTES = (*FIELDS, RECEIVED_AT)
+
+
+class StoredOrder(NamedTuple):
+    """An order and when SQS first took it (RFC 3339, UTC, milliseconds)."""
+
+    order: Order
+    received_at: str
+
+
+def to_item(stored: StoredOrder) -> dict[str, "AttributeValueTypeDef"]:
+    """The item that holds the order: its numbers exact, its absent fields absent."""
+    order = stored.order
+    item: dict[str, AttributeValueTypeDef] = {
+        ORDER_ID: {"S": order.order_id},
+        PRODUCT: {"S": order.product},
+        QUANTITY: {"N": str(order.quantity)},
+        PRICE: {"N": str(order.price_per_item)},
+        RECEIVED_AT: {"S": stored.received_at},
+    }
+    if order.customer_id is not None:
+        item[CUSTOMER_ID] = {"S": order.customer_id}
+    if order.order_date is not None:
+        item[ORDER_DATE] = {"S": order.order_date}
+    return item
+
+
+def from_item(item: Mapping[str, Any]) -> StoredOrder:
+    """The order that an item holds, checked by the same rules as when it was taken.
+
+    Raises:
+        InvalidOrder: the item is no order, such as one that somebody put into the table by hand.
+    """
+    for name in item:
+        if name not in _ATTRIBUTES:
+            raise InvalidOrder("item", "is not an attribute of an order", quoted(name))
+    order = Order(
+        order_id=check_id(_read(item, ORDER_ID, "S")),
+        product=check_length(_read(item, PRODUCT, "S"), PRODUCT, LONGEST_PRODUCT),
+        quantity=parse_quantity(_read(item, QUANTITY, "N")),
+        price_per_item=parse_price(_read(item, PRICE, "N")),
+        customer_id=check_length(_read(item, CUSTOMER_ID, "S"), CUSTOMER_ID, LONGEST_CUSTOMER_ID)
+        if CUSTOMER_ID in item
+        else None,
+        order_date=check_date_time(_read(item, ORDER_DATE, "S")) if ORDER_DATE in item else None,
+    )
+    return StoredOrder(order, check_date_time(_read(item, RECEIVED_AT, "S"), RECEIVED_AT))
+
+
+def _read(item: Mapping[str, Any], name: str, kind: str) -> str:
+    if name not in item:
+        raise InvalidOrder(name, "is missing")
+    value = item[name].get(kind)
+    if not isinstance(value, str):
+        raise InvalidOrder(name, f"is not of the DynamoDB type {kind}")
+    return value
