@@ -1,0 +1,299 @@
+"""`make demo`: the local cloud, from nothing to orders stored, announced or set aside, while a person watches."""
+
+import random
+import string
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from shop import dead_letters, health, mailbox, orders, target
+from shop.ledger import Ledger, Planned
+from shop.local import cloud as local_cloud
+from shop.output import live_line, note, plural, print_table, say
+from shop.target import LOCAL, Target
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_sqs.client import SQSClient
+
+SIMULATED = 20
+ERROR_RATE = 0.15
+LONGEST_WAIT = 150.0
+"""Seconds until the demo gives up and says what is missing; a failing order takes about 60 of them."""
+POLL_EVERY = 0.5
+SIMULATED_IDS = "SIM-"
+"""The simulator names its orders `SIM-<run>-<number>`."""
+SHOWN_ROWS = 12
+
+
+def new_run() -> str:
+    """Return a prefix for this run's order ids, so that a second run on the same cloud sends new orders."""
+    return "demo-" + "".join(random.choices(string.ascii_lowercase + string.digits, k=8))  # noqa: S311  (no secret)
+
+
+def first_orders(run: str) -> list[Planned]:
+    """Return the orders that are sent first: good ones, ones the API refuses, ones only the processor can refuse."""
+    complete = f'"orderID": "{run}-1", "customer_id": "C-7", "product": "Caffè Latte", "quantity": 2'
+    return [
+        _plan(
+            "every field, an exact price",
+            f'{{{complete}, "price_per_item": 3.50, "order_date": "2026-11-26T09:15:00Z"}}',
+            "stored",
+        ),
+        _plan(
+            "characters that get lost easily",
+            f'{{"orderID": "{run}-2", "product": "50% off: Tea & “Scones” + 🍰", "quantity": 1,'
+            ' "price_per_item": 0.0001}',
+            "stored",
+        ),
+        _plan(
+            "no orderID: the message's id stands in",
+            '{"product": "Espresso", "quantity": 3, "price_per_item": 2}',
+            "stored",
+        ),
+        _plan(
+            "a quantity in words",
+            f'{{"orderID": "{run}-3", "product": "Mocha", "quantity": "two", "price_per_item": 4.20}}',
+            "refused",
+        ),
+        _plan("no product", f'{{"orderID": "{run}-4", "quantity": 1, "price_per_item": 4.20}}', "refused"),
+        _plan(
+            "a repeated key",
+            f'{{"orderID": "{run}-5", "product": "Mocha", "quantity": 1, "quantity": 2, "price_per_item": 4.20}}',
+            "dead-lettered",
+        ),
+        _plan(
+            "a day that does not exist",
+            f'{{"orderID": "{run}-6", "product": "Mocha", "quantity": 1, "price_per_item": 4.20,'
+            ' "order_date": "2026-02-30T09:15:00Z"}',
+            "dead-lettered",
+        ),
+    ]
+
+
+def later_orders(run: str) -> list[Planned]:
+    """Return the orders that repeat the first one, sent when that is stored so that it is the one that stays."""
+    written_anew = f'"price_per_item": 3.5, "quantity": 2, "product": "Caff\\u00e8 Latte", "orderID": "{run}-1"'
+    return [
+        _plan(
+            "the first once more, written differently",
+            f'{{{written_anew}, "customer_id": "C-7", "order_date": "2026-11-26T09:15:00Z"}}',
+            "stored once",
+        ),
+        _plan(
+            "the first's id with another price",
+            f'{{"orderID": "{run}-1", "customer_id": "C-7", "product": "Caffè Latte", "quantity": 2,'
+            ' "price_per_item": 4.50, "order_date": "2026-11-26T09:15:00Z"}',
+            "dead-lettered",
+        ),
+    ]
+
+
+def _plan(shows: str, body: str, end: Any) -> Planned:
+    return Planned(shows, body.encode(), end)
+
+
+def run() -> Ledger:
+    """Run the demo against the local cloud, bringing it up first; return its books, complete or not.
+
+    Progress goes to stderr. Raises ShopError when the cloud cannot be brought up or the simulator fails.
+    """
+    note("1. Bring the local cloud up")
+    local_cloud.up(local_cloud.default_folder(), port=None, progress=lambda text: note(f"   {text}"))
+    where = target.find(LOCAL)
+    watch = Watch.start(where)
+    name = new_run()
+    api = orders.open_api(where, connections=1)
+
+    note("2. Send orders by hand through POST /orders")
+    ledger = _send(api, Ledger(), first_orders(name))
+    note(f"3. Let the simulator send {SIMULATED}, about {ERROR_RATE:.0%} of them invalid")
+    ledger = _simulate(watch, ledger)
+    note("4. Send the first order again, and once with another price, now that it is stored")
+    _wait_until_stored(watch, f"{name}-1")
+    ledger = _send(api, ledger, later_orders(name))
+    note("5. Follow each to its end")
+    return _follow(watch, ledger)
+
+
+def _send(api: orders.OrdersApi, ledger: Ledger, plans: Sequence[Planned]) -> Ledger:
+    answers = orders.place(api, [plan.body for plan in plans], connections=1)
+    for plan, answer in zip(plans, answers, strict=True):
+        note(f"   {plan.shows}: {answer.status or 'no answer'} {answer.refusal or 'accepted'}")
+    return replace(ledger, sent=[*ledger.sent, *zip(plans, answers, strict=True)])
+
+
+@dataclass
+class Watch:
+    """What is asked of the cloud again and again while orders are under way."""
+
+    where: Target
+    dynamodb: "DynamoDBClient"
+    sqs: "SQSClient"
+    dead_letters_before: int
+    seconds_to_dead_letter: float
+
+    @classmethod
+    def start(cls, where: Target) -> "Watch":
+        """Return a watch that knows how deep the dead-letter queue is before anything is sent."""
+        sqs: SQSClient = where.client("sqs")
+        wait = _seconds_to_dead_letter(sqs, where.output("OrdersQueueUrl"))
+        watch = cls(where, where.client("dynamodb"), sqs, 0, wait)
+        watch.dead_letters_before = watch.dead_letters()
+        return watch
+
+    def dead_letters(self) -> int:
+        """Return how many messages the orders' dead-letter queue has, without receiving any."""
+        found = health.depth(self.sqs, self.where.output("OrdersDeadLetterQueueUrl"))
+        return found.visible + found.in_flight
+
+    def stored(self, ids: set[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the stored items of these order ids."""
+        return dead_letters.stored_orders(self.dynamodb, self.where.output("OrdersTableName"), ids)
+
+    def stored_with_prefix(self, prefix: str) -> dict[str, Mapping[str, Any]]:
+        """Return the stored items whose order id starts with `prefix`; reads the whole table, which is a laptop's."""
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.where.output("OrdersTableName"),
+            ConsistentRead=True,
+            FilterExpression="begins_with(orderID, :prefix)",
+            ExpressionAttributeValues={":prefix": {"S": prefix}},
+        )
+        return {item["orderID"]["S"]: item for page in pages for item in page["Items"]}
+
+    def simulator_runs(self) -> Counter[str]:
+        """Return how many orders of each run of the simulator are stored, by what their ids start with."""
+        return Counter(order_id.rpartition("-")[0] + "-" for order_id in self.stored_with_prefix(SIMULATED_IDS))
+
+
+def _seconds_to_dead_letter(sqs: "SQSClient", url: str) -> float:
+    """Return how long a failing message stays on a queue: its visibility timeout after each allowed receive."""
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"])[
+        "Attributes"
+    ]
+    redrive = msgspec.json.decode(attributes["RedrivePolicy"], type=dict[str, Any])
+    return float(attributes["VisibilityTimeout"]) * int(redrive["maxReceiveCount"])
+
+
+def _simulate(watch: Watch, ledger: Ledger) -> Ledger:
+    """Run the simulator; its answer has no ids, so its orders are known by the new run id among the stored ones."""
+    before = watch.simulator_runs().keys()
+    result = orders.simulate(watch.where, {"count": SIMULATED, "error_rate": ERROR_RATE})
+    sent, invalid = int(result["sent"]), int(result["invalid"])
+    note(f"   {sent} sent, {invalid} of them invalid")
+    ledger = replace(ledger, simulated=sent, simulated_invalid=invalid)
+    for _ in _polls():
+        for prefix, count in watch.simulator_runs().items():
+            if prefix not in before and count == sent - invalid:
+                return replace(ledger, simulator_prefix=prefix)
+    return ledger
+
+
+def _polls() -> Iterator[float]:
+    """Yield the seconds that have passed, every `POLL_EVERY`, for as long as something is worth waiting for."""
+    start = time.monotonic()
+    while (passed := time.monotonic() - start) < LONGEST_WAIT:
+        yield passed
+        time.sleep(POLL_EVERY)
+
+
+def _wait_until_stored(watch: Watch, order_id: str) -> None:
+    for _ in _polls():
+        if watch.stored({order_id}):
+            return
+
+
+def _follow(watch: Watch, ledger: Ledger) -> Ledger:
+    """Return the ledger when every order has its end, or as it is when that takes too long."""
+    enough = watch.dead_letters_before + ledger.expected_dead
+    with live_line() as show_line:
+        for waited in _polls():
+            dead = watch.dead_letters()
+            ledger = _look(watch, ledger)
+            left = watch.seconds_to_dead_letter - waited
+            show_line(progress_line(ledger, dead - watch.dead_letters_before, left))
+            if dead >= enough:
+                ledger = _read_dead_letters(watch, ledger)
+                # Somebody else's message may be among them: go on until this run's own are all there.
+                enough = dead + ledger.expected_dead - len(ledger.dead_letters)
+            if ledger.complete:
+                return ledger
+    return _read_dead_letters(watch, ledger)
+
+
+def _read_dead_letters(watch: Watch, ledger: Ledger) -> Ledger:
+    found = dead_letters.read_all(watch.where)
+    return replace(ledger, dead_letters=[letter for letter in found if ledger.owns(letter)])
+
+
+def _look(watch: Watch, ledger: Ledger) -> Ledger:
+    stored = watch.stored(ledger.own_ids)
+    if ledger.simulator_prefix is not None:
+        stored |= watch.stored_with_prefix(ledger.simulator_prefix)
+    mails = [mail for mail in mailbox.read(watch.where) if mail.attributes.get("deduplication_id") in stored]
+    return replace(ledger, stored=stored, announced=mails)
+
+
+def progress_line(ledger: Ledger, dead: int, seconds_left: float) -> str:
+    """Return how far the orders are; the seconds that invalid ones still need are rounded up to tens."""
+    line = (
+        f"   accepted {ledger.accepted} → stored {len(ledger.stored)} → announced {len(ledger.announced_ids)}"
+        f" · dead-lettered {max(0, dead)} of {ledger.expected_dead}"
+    )
+    if dead >= ledger.expected_dead:
+        return line
+    left = max(10, -int(-seconds_left // 10) * 10)
+    return f"{line} (SQS sets an order aside after three failed receives: about {left} s more)"
+
+
+def show(ledger: Ledger) -> None:
+    """Print what became of the orders, whether the counts add up, and where to look next."""
+    answers = [(p.shows, a.orderID, a.status, a.messageId or a.refusal) for p, a in ledger.sent]
+    print_table("Sent by hand", ("what it shows", "orderID", "status", "message id, or why it was refused"), answers)
+    say(f"The simulator sent {ledger.simulated} more, {ledger.simulated_invalid} of them invalid.\n")
+    names = ("orderID", "product", "quantity", "price_per_item", "received_at")
+    items = [tuple(next(iter(item[name].values())) for name in names) for item in ledger.stored.values()]
+    _print_some("Stored", (names[0], names[1], "quantity#", "price_per_item#", names[4]), items)
+    _print_some("Announced", ("subject", "received"), [(mail.subject, mail.received_at) for mail in ledger.announced])
+    set_aside = [(x.orderID, x.receive_count, x.reason) for x in ledger.dead_letters]
+    _print_some("In the dead-letter queue", ("orderID", "received#", "reason"), set_aside)
+    for line in conclusion(ledger):
+        say(line)
+
+
+def _print_some(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    print_table(f"{title}: {len(rows)}", columns, rows[:SHOWN_ROWS])
+    if len(rows) > SHOWN_ROWS:
+        say(f"  … and {len(rows) - SHOWN_ROWS} more")
+    say()
+
+
+def conclusion(ledger: Ledger) -> list[str]:
+    """Return the closing lines: the sum, what is wrong with it if anything is, and the commands to go on with."""
+    repeated = ledger.accepted - ledger.distinct
+    lines = [
+        f"accepted {ledger.accepted} - {plural(repeated, 'repeated order')} = {ledger.distinct}"
+        f" = stored {len(ledger.stored)} + dead-lettered {len(ledger.dead_letters)};"
+        f" announced {len(ledger.announced_ids)}"
+    ]
+    differences = ledger.differences()
+    if differences:
+        return [*lines, "It does not add up:", *(f"  {line}" for line in differences)]
+    return [*lines, "It adds up.", "", "Where to look next:", *(f"  {line}" for line in next_steps(ledger))]
+
+
+def next_steps(ledger: Ledger) -> list[str]:
+    """Return the commands that show more of what the demo did."""
+    any_id = next(iter(ledger.stored))
+    return [
+        f".venv/bin/python -m shop orders show {any_id}    one order as it is stored",
+        ".venv/bin/python -m shop mailbox    what subscribers got",
+        ".venv/bin/python -m shop dlq list    orders set aside, and why",
+        ".venv/bin/python -m shop orders place FILE    your own orders",
+        "make status    what runs, and where its log is",
+        "make down    stop it",
+    ]

@@ -1,0 +1,104 @@
+"""What runs in a stage: the local cloud's process, the stacks that are deployed, how deep their queues are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shop import target as targets
+from shop.local import cloud as local_cloud
+from shop.local.paths import Paths
+from shop.queues import queue_name, stack_queues
+from shop.target import LOCAL, Target
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Messages in a queue, as SQS counts them (approximate on AWS)."""
+
+    name: str
+    visible: int
+    in_flight: int
+    delayed: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack and its CloudFormation status."""
+
+    name: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `status` shows; `pid`, `endpoint_url` and `log_file` are the local cloud's only."""
+
+    stage: str
+    running: bool
+    pid: int | None
+    endpoint_url: str | None
+    log_file: str | None
+    stacks: list[Stack]
+    queues: list[Queue]
+
+
+def check(stage: str) -> Health:
+    """Return what runs in a stage; raise ShopError when there is no way to ask."""
+    if stage != LOCAL:
+        found, depths = _deployed(stage)
+        return Health(stage, bool(found), None, None, None, found, depths)
+    local = local_cloud.status(local_cloud.default_folder())
+    log_file = str(Paths(local.folder).log_file)
+    if local.cloud is None:
+        return Health(stage, False, local.pid, None, log_file, [], [])
+    found, depths = _deployed(stage)
+    return Health(stage, True, local.pid, local.cloud.endpoint_url, log_file, found, depths)
+
+
+def _deployed(stage: str) -> tuple[list[Stack], list[Queue]]:
+    target = targets.connect(stage)
+    found = stacks(target)
+    return found, queues(target, found)
+
+
+def stacks(target: Target) -> list[Stack]:
+    """Return the stage's stacks by name."""
+    pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
+    found = (Stack(stack["StackName"], stack["StackStatus"]) for page in pages for stack in page["Stacks"])
+    return sorted((stack for stack in found if stack.name.startswith(f"{target.stage}-")), key=lambda stack: stack.name)
+
+
+def queues(target: Target, found: list[Stack]) -> list[Queue]:
+    """Return the depths of all queues of the stacks."""
+    sqs: SQSClient = target.client("sqs")
+    return [depth(sqs, url) for stack in found for url in stack_queues(target, stack.name)]
+
+
+def depth(sqs: "SQSClient", url: str) -> Queue:
+    """Return how many messages a queue has."""
+    counts: Any = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    return Queue(
+        name=queue_name(url),
+        visible=int(counts["ApproximateNumberOfMessages"]),
+        in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
+        delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
+    )
+
+
+def rows(health: Health) -> Iterator[tuple[str, str]]:
+    """Yield the rows of the table that a person gets."""
+    yield "runs", "yes" if health.running else "no"
+    if health.pid is not None:
+        yield "pid", str(health.pid)
+    if health.endpoint_url is not None:
+        yield "endpoint", health.endpoint_url
+    if health.log_file is not None:
+        yield "log", health.log_file
+    for stack in health.stacks:
+        yield f"stack {stack.name}", stack.status
+    for queue in health.queues:
+        delayed = f", {queue.delayed:,} delayed" if queue.delayed else ""
+        yield f"queue {queue.name}", f"{queue.visible:,} waiting, {queue.in_flight:,} in flight{delayed}"

@@ -1,0 +1,114 @@
+"""The demo's books: what was sent, where each order ended, and whether the counts add up.
+
+Pure: it is given what was seen and says what is missing. Everything is counted by this run's own ids, so that what an
+earlier run or somebody else left in the cloud changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shop.dead_letters import DeadLetter
+from shop.local.mailbox import Mail
+from shop.orders import Answer
+
+End = Literal["stored", "refused", "stored once", "dead-lettered"]
+"""Where an order should end; `stored once` is a copy of an order that is stored already."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One hand-made order: what it shows, the body to send, and where it should end."""
+
+    shows: str
+    body: bytes
+    end: End
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One run of the demo, as far as it has come."""
+
+    sent: list[tuple[Planned, Answer]] = field(default_factory=list)
+    simulated: int = 0
+    simulated_invalid: int = 0
+    simulator_prefix: str | None = None
+    """What the order ids of this run's simulated orders start with; None until some of them were seen."""
+    stored: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Stored items of this run by order id."""
+    announced: list[Mail] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> int:
+        """Messages that the queue took in this run."""
+        return sum(answer.refusal is None for _, answer in self.sent) + self.simulated
+
+    @property
+    def distinct(self) -> int:
+        """Accepted messages without those that repeat an accepted order."""
+        return self.accepted - sum(plan.end == "stored once" and answer.refusal is None for plan, answer in self.sent)
+
+    @property
+    def expected_dead(self) -> int:
+        """Accepted messages that should end in the dead-letter queue."""
+        invalid = sum(plan.end == "dead-lettered" and answer.refusal is None for plan, answer in self.sent)
+        return invalid + self.simulated_invalid
+
+    @property
+    def own_ids(self) -> set[str]:
+        """Order ids of the hand-made orders that were accepted; an order without one takes its message's id."""
+        return {answer.orderID or answer.messageId for _, answer in self.sent if answer.messageId}
+
+    def owns(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter is of this run."""
+        if letter.message_id in {answer.messageId for _, answer in self.sent}:
+            return True
+        return self.simulator_prefix is not None and (letter.orderID or "").startswith(self.simulator_prefix)
+
+    @property
+    def announced_ids(self) -> set[str]:
+        """Order ids that were announced."""
+        return {mail.attributes.get("deduplication_id", "") for mail in self.announced}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every order has its end."""
+        return not self.differences()
+
+    def differences(self) -> list[str]:
+        """Return what does not add up, each as one line; empty when everything does."""
+        return [*self._wrong_answers(), *self._wrong_counts(), *self._unannounced()]
+
+    def _wrong_answers(self) -> list[str]:
+        return [
+            f"{plan.shows}: should end {plan.end}, but: {answer.status} {answer.refusal or 'accepted'}"
+            for plan, answer in self.sent
+            if (plan.end == "refused") != (answer.refusal is not None)
+        ]
+
+    def _wrong_counts(self) -> list[str]:
+        stored, dead = len(self.stored), len(self.dead_letters)
+        lines = []
+        if self.distinct != stored + dead:
+            lines.append(f"accepted {self.distinct} different orders, but {stored} stored + {dead} dead-lettered")
+        if dead != self.expected_dead:
+            lines.append(f"{dead} dead-lettered where {self.expected_dead} should be")
+        return lines
+
+    def _unannounced(self) -> list[str]:
+        missing = sorted(self.stored.keys() - self.announced_ids)
+        return [f"stored but not announced: {', '.join(missing)}"] if missing else []
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run for a program."""
+        return {
+            "sent": [{"shows": plan.shows, "end": plan.end, "answer": answer} for plan, answer in self.sent],
+            "simulated": {"sent": self.simulated, "invalid": self.simulated_invalid},
+            "accepted": self.accepted,
+            "distinct": self.distinct,
+            "stored": sorted(self.stored),
+            "announced": sorted(self.announced_ids),
+            "dead_letters": self.dead_letters,
+            "differences": self.differences(),
+        }

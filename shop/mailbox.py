@@ -1,0 +1,52 @@
+"""What e-mail subscribers got: the local cloud keeps a copy, in an AWS account only the subscribers have it."""
+
+from typing import TYPE_CHECKING
+
+from shop.errors import ShopError
+from shop.local import mailbox as local_mailbox
+from shop.local.mailbox import Mail
+from shop.output import printable
+from shop.target import Target
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns.client import SNSClient
+    from mypy_boto3_sns.type_defs import SubscriptionTypeDef
+
+UNCONFIRMED = ("PendingConfirmation", "Deleted")
+"""What SNS shows in the place of the ARN of a subscription that is not confirmed."""
+
+
+def read(target: Target) -> list[Mail]:
+    """Return what was announced, oldest first; raise ShopError, naming the subscribers, for a stage on AWS."""
+    if target.cloud is not None:
+        return local_mailbox.read(target.cloud)
+    topic = target.output("OrderTopicArn")
+    raise ShopError(f"SNS keeps no copy of what {topic} sent; {describe(subscriptions(target.client('sns'), topic))}")
+
+
+def topic_name(arn: str) -> str:
+    """Return a topic's name, the last part of its ARN."""
+    return arn.rsplit(":", 1)[-1]
+
+
+def subscriptions(sns: "SNSClient", topic: str) -> list["SubscriptionTypeDef"]:
+    """Return all subscriptions of a topic."""
+    pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    return [subscription for page in pages for subscription in page.get("Subscriptions", [])]
+
+
+def describe(found: list["SubscriptionTypeDef"]) -> str:
+    """Return one line on who gets the announcements, and who has not confirmed the subscription yet."""
+    if not found:
+        return "nobody is subscribed (order_emails is a setting of the stage)"
+    confirmed = [_who(one) for one in found if one["SubscriptionArn"] not in UNCONFIRMED]
+    waiting = [_who(one) for one in found if one["SubscriptionArn"] in UNCONFIRMED]
+    parts = [
+        f"subscribed: {', '.join(confirmed) or 'nobody'}",
+        *([f"not confirmed yet: {', '.join(waiting)}"] if waiting else []),
+    ]
+    return "; ".join(parts)
+
+
+def _who(subscription: "SubscriptionTypeDef") -> str:
+    return printable(f"{subscription.get('Protocol', '?')} {subscription.get('Endpoint', '?')}")

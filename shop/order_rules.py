@@ -1,0 +1,17 @@
+"""The order's rules as the functions run them (`lambdas/shared`), for the command line.
+
+A function's package has `shared` at its root, so its modules import each other by that name; here the folder that
+holds it joins the search path, in this one place.
+"""
+
+import sys
+from pathlib import Path
+
+_LAMBDAS = str(Path(__file__).resolve().parents[1] / "lambdas")
+if _LAMBDAS not in sys.path:
+    sys.path.insert(0, _LAMBDAS)
+
+from shared.order_items import StoredOrder, from_item  # noqa: E402
+from shared.orders import InvalidOrder, Order, decode_order  # noqa: E402
+
+__all__ = ["InvalidOrder", "Order", "StoredOrder", "decode_order", "from_item"]

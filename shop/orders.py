@@ -1,0 +1,280 @@
+"""Orders from the outside: read them from a file, send them to `POST /orders`, look one up, start the simulator.
+
+A body is sent byte for byte as it was written. This module never parses an order and writes it again: 3.50 would
+become 3.5, a repeated key would vanish, and what the person asked to have tested would not be what was sent.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from threading import Event
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+import urllib3
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
+
+from shop.errors import ShopError
+from shop.output import exact, shorten
+from shop.target import Target
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_lambda.client import LambdaClient
+
+JSON_WHITESPACE = b" \t\r\n"
+CONNECTIONS = 8
+REQUEST_SECONDS = 35.0
+"""API Gateway answers within 29 s (its integration timeout); a little more tells its 504 from our own timeout."""
+SIMULATOR_SECONDS = 910
+"""A function runs at most 900 s (Lambda quotas); the client must not hang up on it before."""
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How often and how patiently a request is repeated: full jitter, doubling from `first` up to `longest` seconds."""
+
+    attempts: int = 6
+    first: float = 0.2
+    longest: float = 5.0
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait after attempt number `attempt` (counted from 0) failed."""
+        return random.uniform(0, min(self.longest, self.first * 2**attempt))  # noqa: S311  (no secret)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one order at the API."""
+
+    orderID: str | None  # noqa: N815  (the field's name in the contract)
+    status: int | None
+    """HTTP status; None when no answer came."""
+    messageId: str | None  # noqa: N815
+    """The SQS message id of an accepted order."""
+    refusal: str | None
+    """Why the order was not accepted; None when it was."""
+
+
+class UnreachableError(Exception):
+    """No connection to the API: the request was not sent."""
+
+
+class _Identified(msgspec.Struct):
+    orderID: str | None = None  # noqa: N815
+
+
+def read_bodies(data: bytes, source: str) -> list[bytes]:
+    """Return the orders in `data`, each with its exact bytes: one JSON value, an array of orders, or JSON Lines.
+
+    Raises ShopError, naming `source` and the line, when that is not JSON or holds no order.
+    """
+    text = data.strip(JSON_WHITESPACE)
+    if not text:
+        raise ShopError(f"{source}: holds no order")
+    bodies = _split_array(text, source) if text.startswith(b"[") else _split_lines(text, data, source)
+    if not bodies:
+        raise ShopError(f"{source}: holds no order")
+    return bodies
+
+
+def _split_array(text: bytes, source: str) -> list[bytes]:
+    try:
+        return [bytes(raw) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
+    except msgspec.DecodeError as error:
+        raise ShopError(f"{source}: {_not_json(error)}") from None
+
+
+def _split_lines(text: bytes, data: bytes, source: str) -> list[bytes]:
+    if _json_error(text) is None:
+        return [text]
+    lines = [(number, line.strip(JSON_WHITESPACE)) for number, line in enumerate(data.split(b"\n"), start=1)]
+    filled = [(number, line) for number, line in lines if line]
+    for number, line in filled:
+        error = _json_error(line)
+        if error is not None:
+            raise ShopError(f"{source}, line {number}: {_not_json(error)}")
+    return [line for _, line in filled]
+
+
+def _json_error(text: bytes) -> msgspec.DecodeError | None:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        return error
+    return None
+
+
+def _not_json(error: msgspec.DecodeError) -> str:
+    return f"not JSON ({error}); --raw sends the whole file as it is"
+
+
+def claimed_id(body: bytes) -> str | None:
+    """Return the `orderID` that a body carries, None when it has none that can be read."""
+    try:
+        return msgspec.json.decode(body, type=_Identified).orderID
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class OrdersApi:
+    """`POST /orders` of one target, over a few connections that stay open; may be used by that many threads."""
+
+    def __init__(self, url: str, key: str, pool: urllib3.PoolManager, backoff: Backoff | None = None) -> None:
+        self._url = url
+        self._headers = {"content-type": "application/json", "x-api-key": key}
+        self._pool = pool
+        self._backoff = backoff or Backoff()
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        """Repeat nothing from now on; requests under way end as they may."""
+        self._stopped.set()
+
+    def post(self, body: bytes) -> Answer:
+        """Send one order; repeat a 429, a 5xx or a lost answer, with backoff and within bounds.
+
+        An order without `orderID` takes its message's id, so a second copy would be a second order: it is repeated
+        only after 429, which says that nothing was taken. Raises UnreachableError when no connection can be made.
+        """
+        order_id = claimed_id(body)
+        for attempt in range(self._backoff.attempts):
+            answer, repeatable = self._try(body, order_id)
+            if not repeatable or attempt == self._backoff.attempts - 1:
+                break
+            if self._stopped.wait(self._backoff.delay(attempt)):
+                break
+        return answer
+
+    def _try(self, body: bytes, order_id: str | None) -> tuple[Answer, bool]:
+        """Return the answer to one request and whether sending the order again may help and do no harm."""
+        try:
+            response = self._pool.request(
+                "POST",
+                self._url,
+                body=body,
+                headers=self._headers,
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=5.0, read=REQUEST_SECONDS),
+            )
+        except (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError) as error:
+            raise UnreachableError(shorten(str(error), 200)) from None
+        except HTTPError as error:
+            lost = f"no answer ({shorten(str(error), 120)}): it may have been accepted"
+            return Answer(order_id, None, None, lost), order_id is not None
+        answer = read_answer(order_id, response.status, response.data)
+        return answer, _may_repeat(response.status, response.headers.get("x-amzn-errortype", ""), order_id)
+
+
+def _may_repeat(status: int, error_type: str, order_id: str | None) -> bool:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        # The daily quota's 429 has this type (API Gateway, "Gateway response types"); no retry outlasts it.
+        return not error_type.startswith("LimitExceeded")
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR and order_id is not None
+
+
+def read_answer(order_id: str | None, status: int, body: bytes) -> Answer:
+    """Return what the API's response says; only a 202 with a message id counts as accepted."""
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        content = None
+    fields: dict[str, Any] = content if isinstance(content, dict) else {}
+    message_id = fields.get("messageId")
+    if status == HTTPStatus.ACCEPTED and isinstance(message_id, str) and message_id:
+        return Answer(order_id, status, message_id, None)
+    said = fields.get("message") or body.decode("utf-8", "replace") or HTTPStatus(status).phrase
+    return Answer(order_id, status, None, shorten(str(said), 500))
+
+
+def open_api(target: Target, connections: int) -> OrdersApi:
+    """Return the target's orders API with the API key that `OrdersApiKeyId` names."""
+    answer = target.client("apigateway").get_api_key(apiKey=target.output("OrdersApiKeyId"), includeValue=True)
+    return OrdersApi(target.output("OrdersEndpoint"), answer["value"], _pool(target, connections))
+
+
+def _pool(target: Target, connections: int) -> urllib3.PoolManager:
+    options: dict[str, Any] = {"maxsize": connections, "block": True, "ca_certs": target.ca_bundle}
+    proxy = None if target.cloud is not None else _proxy(target.output("OrdersEndpoint"))
+    return urllib3.PoolManager(**options) if proxy is None else urllib3.ProxyManager(proxy, **options)
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for `url`, which urllib3 by itself does not look for."""
+    host = urlsplit(url).hostname or ""
+    return None if proxy_bypass(host) else getproxies().get("https")
+
+
+def place(
+    api: OrdersApi, bodies: Sequence[bytes], connections: int, on_answer: Callable[[], None] = lambda: None
+) -> list[Answer]:
+    """Send orders over `connections` connections at a time and return their answers in the orders' own sequence.
+
+    With one connection they arrive in that sequence too. Once the API cannot be reached the rest is not sent.
+    """
+    unreachable = Event()
+
+    def send(body: bytes) -> Answer:
+        if unreachable.is_set():
+            return Answer(claimed_id(body), None, None, "not sent: the API cannot be reached")
+        try:
+            return api.post(body)
+        except UnreachableError as error:
+            unreachable.set()
+            return Answer(claimed_id(body), None, None, f"not sent: {error}")
+
+    with ThreadPoolExecutor(max_workers=connections) as threads:
+        futures = [threads.submit(send, body) for body in bodies]
+        try:
+            for _ in as_completed(futures):
+                on_answer()
+        except BaseException:
+            api.stop()
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def stored_order(dynamodb: "DynamoDBClient", table: str, order_id: str) -> dict[str, Any] | None:
+    """Return the stored item with its numbers as exact `Decimal`, read consistently; None when there is none."""
+    answer = dynamodb.get_item(TableName=table, Key={"orderID": {"S": order_id}}, ConsistentRead=True)
+    item = answer.get("Item")
+    if item is None:
+        return None
+    read = TypeDeserializer().deserialize
+    return {name: read(value) for name, value in item.items()}
+
+
+def fields(item: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a stored item's fields for a person: the id first, the others by name, numbers with all their digits."""
+    names = sorted(item, key=lambda name: (name != "orderID", name))
+    return [(name, exact(item[name]) if isinstance(item[name], Decimal) else str(item[name])) for name in names]
+
+
+def simulate(target: Target, event: dict[str, Any]) -> dict[str, Any]:
+    """Invoke the order simulator once and return its `{"sent", "invalid"}`; raise ShopError when it raised."""
+    # A second invocation would send a second set of orders, so the client never repeats it.
+    config = Config(read_timeout=SIMULATOR_SECONDS, retries={"total_max_attempts": 1})
+    client: LambdaClient = target.client("lambda", config)
+    answer = client.invoke(FunctionName=target.output("OrderSimulatorFunctionName"), Payload=msgspec.json.encode(event))
+    payload: Any = msgspec.json.decode(answer["Payload"].read() or b"null")
+    if "FunctionError" in answer:
+        raise ShopError(f"the order simulator failed: {function_error(payload)}")
+    result: dict[str, Any] = payload
+    return result
+
+
+def function_error(payload: Any) -> str:
+    """Return one line from what Lambda answers for a function that raised (`errorType`, `errorMessage`)."""
+    if not isinstance(payload, dict):
+        return shorten(str(payload), 300)
+    parts = (str(payload.get("errorType") or ""), str(payload.get("errorMessage") or ""))
+    return shorten(": ".join(part for part in parts if part) or "no reason given", 500)

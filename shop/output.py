@@ -1,0 +1,114 @@
+"""How commands speak: data on stdout (a table for a person, JSON for a program), everything else on stderr.
+
+Text that came in an order is someone else's, so nothing of it reaches a terminal as a control sequence or as markup.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+PIPED_WIDTH = 200
+"""Columns when the output is no terminal: wide enough that a table's lines stay whole for `grep`."""
+
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+def printable(text: str) -> str:
+    r"""Return `text` on one line, every character that a terminal would act on shown as its escape (`\x1b`, `\n`)."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return `text` printable and at most `limit` characters long, the cut marked with an ellipsis."""
+    shown = printable(text[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 order`, `2 orders`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def encode_json(value: Any) -> bytes:
+    """Return `value` as indented UTF-8 JSON, a `Decimal` as a number with all its digits."""
+    return msgspec.json.format(_JSON.encode(value), indent=2)
+
+
+def print_json(value: Any) -> None:
+    """Write `value` to stdout as JSON; UTF-8 whatever the locale is, because a program reads it."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(encode_json(value) + b"\n")
+    sys.stdout.flush()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to stdout; a column whose name ends in `#` is right-aligned and named without it."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column.rstrip("#"), justify="right" if column.endswith("#") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
+    console().print(table)
+
+
+def say(text: str = "") -> None:
+    """Write a line for a person to stdout (never used with `--json`)."""
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Write a line to stderr: what a person should know and a program must not read."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows how things stand on stderr.
+
+    On a terminal one line changes in place; elsewhere (a CI log) every change is a line of its own.
+    """
+    err = console(stderr=True)
+    if err.is_terminal:
+        with err.status("") as status:
+            yield lambda text: status.update(printable(text))
+        return
+    shown = ""
+
+    def show(text: str) -> None:
+        nonlocal shown
+        if text != shown:
+            note(text)
+        shown = text
+
+    yield show
+
+
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """Give a function that advances a bar on stderr by one; where stderr is no terminal nothing is drawn."""
+    err = console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda: progress.advance(task)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console of the stream as it is now, so that redirections made after the import are seen."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(file=stream, width=width, emoji=False)
+
+
+def exact(value: Decimal) -> str:
+    """Return a number in plain notation with all its digits, never with an exponent."""
+    return format(value, "f")
