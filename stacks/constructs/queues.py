@@ -82,9 +82,7 @@ class WorkQueue(Construct):
         )
         self._worker = worker
         worker.allow(*_WHAT_A_MAPPING_DOES, on=self.queue.queue_arn)
-        acknowledge(
-            worker, "Serverless-LambdaDLQ", "Never invoked asynchronously; its queue has a dead-letter queue."
-        )
+        acknowledge(worker, "Serverless-LambdaDLQ", "Never invoked asynchronously; its queue has a dead-letter queue.")
         mapping = aws_lambda.EventSourceMapping(
             self,
             "Mapping",

@@ -68,6 +68,7 @@ class RestApi(aws_apigateway.RestApi):
         super().__init__(
             scope,
             construct_id,
+            rest_api_name=f"{settings_of(scope).stage}-{construct_id}",
             description=description,
             endpoint_types=[aws_apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
@@ -85,6 +86,7 @@ class RestApi(aws_apigateway.RestApi):
                 throttling_burst_limit=burst,
             ),
         )
+        self.node.try_remove_child("Endpoint")  # an output of the CDK's own naming, beside the documented ones
         self.deployment_stage.node.add_dependency(log_role, self._execution_log_group(scope, construct_id))
         self.add_gateway_response(
             "RefusedBody",

@@ -1,0 +1,321 @@
+"""The house rules: what holds for every resource of every stack, each rule a function from a template to findings."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.templates.synthesis import Template, resources
+
+Rule = Callable[[Template], Iterator[str]]
+
+_RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+_FUNCTION = "AWS::Lambda::Function"
+_MAPPING = "AWS::Lambda::EventSourceMapping"
+_QUEUE = "AWS::SQS::Queue"
+_TOPIC = "AWS::SNS::Topic"
+_PHYSICAL_NAMES = {
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::IAM::Role": "RoleName",
+}
+_KEEPS_DATA = {
+    "AWS::SQS::Queue", "AWS::SNS::Topic", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Logs::LogGroup",
+    "AWS::KMS::Key",
+}  # fmt: skip
+_WITHOUT_NARROWER_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+
+
+def log_groups_have_retention(template: Template) -> Iterator[str]:
+    """Every log group drops its events after a set time."""
+    for name, group in resources(template, "AWS::Logs::LogGroup").items():
+        if not group.get("RetentionInDays"):
+            yield f"{name}: no retention"
+
+
+def functions_log_as_json_to_a_declared_group(template: Template) -> Iterator[str]:
+    """Every function writes JSON logs to a log group of the stack, so that retention holds from the first line."""
+    for name, function in resources(template, _FUNCTION).items():
+        logging = function.get("LoggingConfig", {})
+        group = logging.get("LogGroup", {}).get("Ref")
+        if logging.get("LogFormat") != "JSON" or group not in resources(template, "AWS::Logs::LogGroup"):
+            yield f"{name}: {logging}"
+
+
+def functions_are_traced(template: Template) -> Iterator[str]:
+    """Every function is traced by X-Ray."""
+    for name, function in resources(template, _FUNCTION).items():
+        if function.get("TracingConfig", {}).get("Mode") != "Active":
+            yield f"{name}: not traced"
+
+
+def functions_have_roles_of_their_own(template: Template) -> Iterator[str]:
+    """No two functions share a role."""
+    owners: dict[str, str] = {}
+    for name, function in resources(template, _FUNCTION).items():
+        role = json.dumps(function["Role"])
+        if role in owners:
+            yield f"{name}: has the role of {owners[role]}"
+        owners[role] = name
+
+
+def functions_reserve_no_concurrency(template: Template) -> Iterator[str]:
+    """Concurrency is bounded at the event source; a reserve would throttle, and throttled receives count."""
+    for name, function in resources(template, _FUNCTION).items():
+        if "ReservedConcurrentExecutions" in function:
+            yield f"{name}: reserves {function['ReservedConcurrentExecutions']}"
+
+
+def permissions_have_no_wildcard(template: Template) -> Iterator[str]:
+    """No role may do `service:*`, nor anything to `*` where AWS takes a narrower resource."""
+    for name, statement in _identity_statements(template):
+        actions = _as_list(statement["Action"])
+        if any("*" in action for action in actions):
+            yield f"{name}: {actions}"
+        if "*" in _as_list(statement["Resource"]) and not set(actions) <= _WITHOUT_NARROWER_RESOURCE:
+            yield f"{name}: {actions} on every resource"
+
+
+def mappings_answer_with_the_failed_ones(template: Template) -> Iterator[str]:
+    """Every event source mapping takes partial batch responses."""
+    for name, mapping in resources(template, _MAPPING).items():
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{name}: no partial batch responses"
+
+
+def mappings_have_an_end_for_failures(template: Template) -> Iterator[str]:
+    """A queue's mapping has a redrive policy at its queue; a stream's has bounds and a failure destination."""
+    queues = resources(template, _QUEUE)
+    for name, mapping in resources(template, _MAPPING).items():
+        source = _reference(mapping["EventSourceArn"])
+        if source in queues:
+            if "RedrivePolicy" not in queues[source]:
+                yield f"{name}: its queue has no dead-letter queue"
+            continue
+        bounds = {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError"}
+        missing = bounds - mapping.keys()
+        if missing or not mapping.get("DestinationConfig", {}).get("OnFailure"):
+            yield f"{name}: without {sorted(missing)} or a failure destination"
+
+
+def visibility_outlasts_the_worker(template: Template) -> Iterator[str]:
+    """A queue's visibility timeout is at least six timeouts of its function (AWS Lambda, SQS event sources)."""
+    queues, functions = resources(template, _QUEUE), resources(template, _FUNCTION)
+    for mapping in resources(template, _MAPPING).values():
+        source = _reference(mapping["EventSourceArn"])
+        function = functions[_reference(mapping["FunctionName"])]
+        window = mapping.get("MaximumBatchingWindowInSeconds", 0)
+        if source in queues and queues[source].get("VisibilityTimeout", 30) < 6 * function["Timeout"] + window:
+            yield f"{source}: {queues[source].get('VisibilityTimeout')} s for a worker of {function['Timeout']} s"
+
+
+def queues_are_encrypted_and_kept(template: Template) -> Iterator[str]:
+    """Every queue is encrypted and says how long it keeps messages; a dead-letter queue keeps them longest."""
+    queues = resources(template, _QUEUE)
+    for name, queue in queues.items():
+        if queue.get("SqsManagedSseEnabled") is not True or "MessageRetentionPeriod" not in queue:
+            yield f"{name}: encryption or retention not set"
+        if redrive := queue.get("RedrivePolicy"):
+            dead_letters = queues[_reference(redrive["deadLetterTargetArn"])]
+            if dead_letters["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
+                yield f"{name}: its dead-letter queue does not keep messages longer"
+
+
+def queues_topics_and_buckets_take_tls_only(template: Template) -> Iterator[str]:
+    """Every queue, topic and bucket has a policy that denies unencrypted connections."""
+    policies = {
+        _QUEUE: ("AWS::SQS::QueuePolicy", "Queues"),
+        _TOPIC: ("AWS::SNS::TopicPolicy", "Topics"),
+        "AWS::S3::Bucket": ("AWS::S3::BucketPolicy", "Bucket"),
+    }
+    for resource_type, (policy_type, field) in policies.items():
+        covered = {
+            _reference(target)
+            for policy in resources(template, policy_type).values()
+            if any(map(_denies_plain_connections, policy["PolicyDocument"]["Statement"]))
+            for target in _as_list(policy[field])
+        }
+        for name in resources(template, resource_type).keys() - covered:
+            yield f"{name}: takes unencrypted connections"
+
+
+def topics_have_a_key_that_publishers_may_use(template: Template) -> Iterator[str]:
+    """Every topic has a customer-managed key; who may publish (role or service) may use it, services for us only."""
+    topics = resources(template, _TOPIC)
+    for name, topic in topics.items():
+        if "KmsMasterKeyId" not in topic:
+            yield f"{name}: no key"
+            continue
+        key = _reference(topic["KmsMasterKeyId"])
+        for role, statements in _statements_by_role(template).items():
+            publishes = any(_allows(statement, "sns:Publish", name) for statement in statements)
+            may = {action for statement in statements for action in _KEY_USE if _allows(statement, action, key)}
+            if publishes and may != _KEY_USE:
+                yield f"{name}: {role} may publish but not use the key"
+        for service in _publishing_services(template, name) - _services_of_key(template, key):
+            yield f"{name}: {service} may publish but not use the key, or not for this account only"
+
+
+def dead_letters_raise_an_alarm(template: Template) -> Iterator[str]:
+    """Every queue that only failures reach has an alarm on its visible messages."""
+    queues, mappings = resources(template, _QUEUE), resources(template, _MAPPING).values()
+    ends = {_reference(queue["RedrivePolicy"]["deadLetterTargetArn"])
+            for queue in queues.values() if "RedrivePolicy" in queue}  # fmt: skip
+    ends |= {_reference(mapping["DestinationConfig"]["OnFailure"]["Destination"])
+             for mapping in mappings if "DestinationConfig" in mapping}  # fmt: skip
+    watched = {
+        _reference(dimension["Value"])
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
+        for dimension in alarm["Dimensions"]
+    }
+    for name in ends - watched:
+        yield f"{name}: nobody hears of its messages"
+
+
+def alarms_act_and_name_their_runbook_entry(template: Template) -> Iterator[str]:
+    """Every alarm tells somebody, and its description leads to a heading of the runbook that exists."""
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", _RUNBOOK.read_text(), re.MULTILINE)
+    }
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        entry = re.search(r"docs/runbook\.md#([a-z0-9-]+)$", alarm.get("AlarmDescription", ""))
+        if not alarm.get("AlarmActions") or not entry or entry[1] not in anchors:
+            yield f"{name}: no action, or no runbook entry: {alarm.get('AlarmDescription')!r}"
+
+
+def nothing_has_a_physical_name(template: Template) -> Iterator[str]:
+    """CloudFormation names things, so that two stages fit in one account and replacements can happen."""
+    for resource_type, field in _PHYSICAL_NAMES.items():
+        for name, properties in resources(template, resource_type).items():
+            if field in properties:
+                yield f"{name}: {field} is fixed to {properties[field]!r}"
+
+
+def tables_can_be_restored(template: Template) -> Iterator[str]:
+    """Every table has point-in-time recovery and is billed on demand."""
+    for name, table in resources(template, "AWS::DynamoDB::Table").items():
+        recovery = table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled")
+        if not recovery or table.get("BillingMode") != "PAY_PER_REQUEST":
+            yield f"{name}: no point-in-time recovery, or not on demand"
+
+
+def apis_are_logged_without_data(template: Template) -> Iterator[str]:
+    """Every API stage has access logs, execution logs in a declared group, tracing, throttles, and no data trace."""
+    execution_logs = [
+        json.dumps(group.get("LogGroupName", "")) for group in resources(template, "AWS::Logs::LogGroup").values()
+    ]
+    for name, stage in resources(template, "AWS::ApiGateway::Stage").items():
+        settings = stage.get("MethodSettings", [{}])[0]
+        api = json.dumps(stage["RestApiId"])
+        logs = any("API-Gateway-Execution-Logs_" in group and api in group for group in execution_logs)
+        throttled = settings.get("ThrottlingRateLimit") and settings.get("ThrottlingBurstLimit")
+        traced = stage.get("TracingEnabled")
+        if not (logs and throttled and traced and "AccessLogSetting" in stage):
+            yield f"{name}: not logged, traced or throttled"
+        if settings.get("DataTraceEnabled") is not False:
+            yield f"{name}: data trace is not off"
+
+
+ALL: list[Rule] = [
+    log_groups_have_retention,
+    functions_log_as_json_to_a_declared_group,
+    functions_are_traced,
+    functions_have_roles_of_their_own,
+    functions_reserve_no_concurrency,
+    permissions_have_no_wildcard,
+    mappings_answer_with_the_failed_ones,
+    mappings_have_an_end_for_failures,
+    visibility_outlasts_the_worker,
+    queues_are_encrypted_and_kept,
+    queues_topics_and_buckets_take_tls_only,
+    topics_have_a_key_that_publishers_may_use,
+    dead_letters_raise_an_alarm,
+    alarms_act_and_name_their_runbook_entry,
+    nothing_has_a_physical_name,
+    tables_can_be_restored,
+    apis_are_logged_without_data,
+]
+
+
+def data_is_kept(template: Template) -> Iterator[str]:
+    """Where a stage keeps data, what holds data outlives its stack."""
+    for name, resource in template["Resources"].items():
+        if resource["Type"] in _KEEPS_DATA and (
+            resource.get("DeletionPolicy") != "Retain" or resource.get("UpdateReplacePolicy") != "Retain"
+        ):
+            yield f"{name}: goes with its stack"
+
+
+_KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _reference(value: Any) -> str:
+    """The logical id that a Ref or GetAtt is about."""
+    if isinstance(value, dict) and "Ref" in value:
+        return str(value["Ref"])
+    if isinstance(value, dict) and "Fn::GetAtt" in value:
+        return str(value["Fn::GetAtt"][0])
+    return ""
+
+
+def _identity_statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, policy in resources(template, "AWS::IAM::Policy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield name, statement
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield name, statement
+
+
+def _statements_by_role(template: Template) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for policy in resources(template, "AWS::IAM::Policy").values():
+        for role in policy["Roles"]:
+            found.setdefault(_reference(role), []).extend(policy["PolicyDocument"]["Statement"])
+    return found
+
+
+def _allows(statement: dict[str, Any], action: str, on: str) -> bool:
+    targets = {_reference(resource) for resource in _as_list(statement["Resource"])}
+    return statement["Effect"] == "Allow" and action in _as_list(statement["Action"]) and on in targets
+
+
+def _denies_plain_connections(statement: dict[str, Any]) -> bool:
+    condition = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
+    return statement["Effect"] == "Deny" and condition == "false"
+
+
+def _for_this_account(statement: dict[str, Any]) -> bool:
+    account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
+    return bool(account == {"Ref": "AWS::AccountId"})
+
+
+def _publishing_services(template: Template, topic: str) -> set[str]:
+    return {
+        statement["Principal"]["Service"]
+        for policy in resources(template, "AWS::SNS::TopicPolicy").values()
+        if topic in map(_reference, policy["Topics"])
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow" and "Service" in statement["Principal"]
+    }
+
+
+def _services_of_key(template: Template, key: str) -> set[str]:
+    return {
+        statement["Principal"]["Service"]
+        for statement in template["Resources"][key]["Properties"]["KeyPolicy"]["Statement"]
+        if "Service" in statement["Principal"]
+        and _for_this_account(statement)
+        and set(_as_list(statement["Action"])) >= _KEY_USE
+    }

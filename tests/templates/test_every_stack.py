@@ -1,0 +1,131 @@
+"""What holds for every stack of every stage: cdk-nag, cfn-lint, and the house rules, each shown to fail."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.settings import STAGES
+from tests.templates import rules
+from tests.templates.synthesis import Template, resources, synthesise, the_only
+
+pytestmark = pytest.mark.xdist_group("templates")
+
+Breakage = Callable[[Template], object]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nag_finds_nothing_that_nobody_acknowledged(stage: str) -> None:
+    assert synthesise(stage).findings == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cfn_lint_is_clean(stage: str) -> None:
+    """But for W3005: the CDK declares what a reference already implies."""
+    paths = [str(path) for path in synthesise(stage).folder.glob("*.template.json")]
+    answer = subprocess.run(
+        [str(Path(sys.executable).with_name("cfn-lint")), "--ignore-checks", "W3005", "--", *paths],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.__name__)
+def test_house_rule(rule: rules.Rule, stage: str) -> None:
+    findings = {name: list(rule(template)) for name, template in synthesise(stage).templates.items()}
+    assert not any(findings.values()), findings
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_data_is_kept_in_prod_and_only_there(stage: str) -> None:
+    findings = [
+        finding for template in synthesise(stage).templates.values() for finding in rules.data_is_kept(template)
+    ]
+    assert bool(findings) == (stage != "prod"), findings
+
+
+def _first(template: Template, resource_type: str) -> Any:
+    return next(iter(resources(template, resource_type).values()))
+
+
+def _statements(template: Template, resource_type: str) -> Any:
+    return _first(template, resource_type)["PolicyDocument"]["Statement"]
+
+
+def _stream_mapping(template: Template) -> Any:
+    return the_only(template, "AWS::Lambda::EventSourceMapping", "OrderNotifier")
+
+
+def _share_a_role(template: Template) -> None:
+    first, second, *_ = resources(template, "AWS::Lambda::Function").values()
+    first["Role"] = second["Role"]
+
+
+def _drop_key_use(template: Template) -> None:
+    for policy in resources(template, "AWS::IAM::Policy").values():
+        document = policy["PolicyDocument"]
+        document["Statement"] = [s for s in document["Statement"] if "kms:Decrypt" not in s["Action"]]
+
+
+def _let_key_be_used_for_any_account(template: Template) -> None:
+    for statement in _first(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]:
+        statement.pop("Condition", None)
+
+
+def _widen(template: Template, field: str, value: str) -> None:
+    _statements(template, "AWS::IAM::Policy")[0][field] = value
+
+
+BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.log_groups_have_retention, lambda t: _first(t, "AWS::Logs::LogGroup").pop("RetentionInDays")),
+    (rules.functions_log_as_json_to_a_declared_group,
+     lambda t: _first(t, "AWS::Lambda::Function").pop("LoggingConfig")),
+    (rules.functions_are_traced, lambda t: _first(t, "AWS::Lambda::Function").pop("TracingConfig")),
+    (rules.functions_have_roles_of_their_own, _share_a_role),
+    (rules.functions_reserve_no_concurrency,
+     lambda t: _first(t, "AWS::Lambda::Function").update(ReservedConcurrentExecutions=5)),
+    (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Action", "sqs:*")),
+    (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Resource", "*")),
+    (rules.mappings_answer_with_the_failed_ones,
+     lambda t: _first(t, "AWS::Lambda::EventSourceMapping").pop("FunctionResponseTypes")),
+    (rules.mappings_have_an_end_for_failures,
+     lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").pop("RedrivePolicy")),
+    (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).pop("DestinationConfig")),
+    (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).pop("MaximumRecordAgeInSeconds")),
+    (rules.visibility_outlasts_the_worker,
+     lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").update(VisibilityTimeout=59)),
+    (rules.queues_are_encrypted_and_kept, lambda t: _first(t, "AWS::SQS::Queue").pop("SqsManagedSseEnabled")),
+    (rules.queues_are_encrypted_and_kept,
+     lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").update(MessageRetentionPeriod=1_209_600)),
+    (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::SQS::QueuePolicy").pop(0)),
+    (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::SNS::TopicPolicy").pop(0)),
+    (rules.topics_have_a_key_that_publishers_may_use, lambda t: _first(t, "AWS::SNS::Topic").pop("KmsMasterKeyId")),
+    (rules.topics_have_a_key_that_publishers_may_use, _drop_key_use),
+    (rules.topics_have_a_key_that_publishers_may_use, _let_key_be_used_for_any_account),
+    (rules.dead_letters_raise_an_alarm, lambda t: _first(t, "AWS::CloudWatch::Alarm").update(MetricName="Other")),
+    (rules.alarms_act_and_name_their_runbook_entry, lambda t: _first(t, "AWS::CloudWatch::Alarm").pop("AlarmActions")),
+    (rules.alarms_act_and_name_their_runbook_entry,
+     lambda t: _first(t, "AWS::CloudWatch::Alarm").update(AlarmDescription="Runbook: docs/runbook.md#no-such-entry")),
+    (rules.nothing_has_a_physical_name, lambda t: _first(t, "AWS::DynamoDB::Table").update(TableName="orders")),
+    (rules.tables_can_be_restored,
+     lambda t: _first(t, "AWS::DynamoDB::Table").pop("PointInTimeRecoverySpecification")),
+    (rules.apis_are_logged_without_data, lambda t: _first(t, "AWS::ApiGateway::Stage").pop("AccessLogSetting")),
+    (rules.apis_are_logged_without_data,
+     lambda t: _first(t, "AWS::ApiGateway::Stage")["MethodSettings"][0].update(DataTraceEnabled=True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "break_it"), BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
+def test_house_rule_fails_on_a_template_that_breaks_it(rule: rules.Rule, break_it: Breakage) -> None:
+    template = copy.deepcopy(synthesise("dev").templates["dev-order-pipeline"])
+    break_it(template)
+    assert list(rule(template))
+
+
+def test_every_house_rule_is_shown_to_fail() -> None:
+    assert {rule for rule, _ in BREAKAGES} == set(rules.ALL)

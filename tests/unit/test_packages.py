@@ -1,0 +1,151 @@
+"""The package builder: what is in a package, when its hash changes, and how it fails. No network."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from stacks.constructs import packages
+from stacks.constructs.packages import PackageError, Target, build, host_target
+
+
+@pytest.fixture
+def lambdas(tmp_path: Path) -> Path:
+    root = tmp_path / "lambdas"
+    write(root / "greeter" / "__init__.py", "")
+    write(
+        root / "greeter" / "handler.py",
+        "from shared.used import WORD\n\n\ndef handler(event, context):\n    return WORD\n",
+    )
+    write(root / "shared" / "__init__.py", "")
+    write(root / "shared" / "used.py", "from shared.deep import WORD as WORD\n")
+    write(root / "shared" / "deep.py", "WORD = 'hello'\n")
+    write(root / "shared" / "unused.py", "WORD = 'nobody imports me'\n")
+    return root
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def sources(folder: Path) -> set[str]:
+    return {name for name in contents(folder) if not name.endswith(".pyc")}
+
+
+def test_a_package_has_the_function_and_the_shared_modules_that_it_imports(lambdas: Path, cache: Path) -> None:
+    package = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    assert sources(package.folder) == {
+        "greeter/__init__.py", "greeter/handler.py", "shared/__init__.py", "shared/used.py", "shared/deep.py"
+    }  # fmt: skip
+
+
+def test_the_same_input_gives_the_same_bytes_and_hash(lambdas: Path, tmp_path: Path) -> None:
+    first, second = (build("greeter", host_target(), lambdas=lambdas, cache=tmp_path / name) for name in "ab")
+    assert first.content_hash == second.content_hash
+    assert contents(first.folder) == contents(second.folder)
+    for name in contents(first.folder):
+        one, other = first.folder / name, second.folder / name
+        assert one.read_bytes() == other.read_bytes(), name
+        assert one.stat().st_mtime == other.stat().st_mtime == 315_532_800
+
+
+@pytest.mark.parametrize("changed", ["greeter/handler.py", "shared/deep.py"])
+def test_a_changed_source_changes_the_hash(lambdas: Path, cache: Path, changed: str) -> None:
+    before = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    with (lambdas / changed).open("a") as file:
+        file.write("# changed\n")
+    assert build("greeter", host_target(), lambdas=lambdas, cache=cache).content_hash != before.content_hash
+
+
+def test_a_module_that_it_does_not_import_changes_nothing(lambdas: Path, cache: Path) -> None:
+    before = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    write(lambdas / "shared" / "unused.py", "WORD = 'changed'\n")
+    write(lambdas / "shared" / "__pycache__" / "deep.cpython-311.pyc", "left by a test run")
+    assert build("greeter", host_target(), lambdas=lambdas, cache=cache) == before
+
+
+def test_byte_code_is_of_the_unchecked_hash_kind(lambdas: Path, cache: Path) -> None:
+    package = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    compiled = [package.folder / name for name in contents(package.folder) if name.endswith(".pyc")]
+    assert len(compiled) == len(sources(package.folder))
+    for path in compiled:
+        header = path.read_bytes()[:8]
+        assert header[:4] == importlib.util.MAGIC_NUMBER
+        assert int.from_bytes(header[4:], "little") == 0b01  # PEP 552: hash-based, source not checked
+
+
+def test_without_an_interpreter_of_that_version_it_goes_on_and_the_hash_tells(
+    lambdas: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    monkeypatch.setattr(packages, "find_python", lambda _: None)
+    bare = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    assert not bare.has_byte_code
+    assert not [name for name in contents(bare.folder) if name.endswith(".pyc")]
+    assert bare.content_hash != compiled.content_hash
+
+
+def test_an_interpreter_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "_uv_python", lambda _: sys.executable)
+    monkeypatch.setattr(packages, "_pyenv_pythons", lambda _: [])
+    packages.find_python.cache_clear()
+    try:
+        assert packages.find_python("3.2") is None
+    finally:
+        packages.find_python.cache_clear()
+
+
+def test_a_build_cut_short_leaves_nothing_that_looks_whole(
+    lambdas: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packages, "_compile", fail)
+        with pytest.raises(KeyboardInterrupt):
+            build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    assert list((cache / "built").iterdir()) == []
+    assert build("greeter", host_target(), lambdas=lambdas, cache=cache).folder.is_dir()
+
+
+@pytest.mark.parametrize("line", ["requests", "requests>=2", "requests~=2.0  # about two"])
+def test_a_requirement_that_is_not_pinned_is_refused(lambdas: Path, cache: Path, line: str) -> None:
+    write(lambdas / "greeter" / "requirements.txt", f"msgspec==0.22.0\n{line}\n")
+    with pytest.raises(PackageError, match=r"greeter.*'requests.*'.*=="):
+        build("greeter", host_target(), lambdas=lambdas, cache=cache)
+
+
+def test_a_missing_wheel_stops_with_one_line(lambdas: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    write(lambdas / "greeter" / "requirements.txt", "no-such-package-for-serverless-shop==1.0\n")
+    with pytest.raises(PackageError) as refusal:
+        build("greeter", Target("arm64", "3.13", "aarch64-manylinux_2_34"), lambdas=lambdas, cache=cache)
+    assert "\n" not in str(refusal.value)
+    for word in ("greeter", "3.13", "aarch64", "no-such-package-for-serverless-shop"):
+        assert word in str(refusal.value)
+    assert not list((cache / "dependencies").glob("*"))
+
+
+def test_an_unknown_function_is_named(lambdas: Path, cache: Path) -> None:
+    with pytest.raises(PackageError, match="nobody"):
+        build("nobody", host_target(), lambdas=lambdas, cache=cache)
+
+
+def test_the_aws_package_of_the_processor_has_an_arm64_extension_for_python_3_13() -> None:
+    """Set-up has built it, so this needs no network."""
+    package = build("order_processor", packages.aws_target())
+    names = contents(package.folder)
+    assert "msgspec/_core.cpython-313-aarch64-linux-gnu.so" in names
+    assert not [name for name in names if name.endswith(("requirements.txt", "RECORD"))]

@@ -1,0 +1,60 @@
+"""The settings: every stage loads, overrides win, and what is wrong says so in one line."""
+
+import pytest
+
+from stacks.settings import STAGES, SettingsError, load_settings
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_needs_no_further_option(stage: str) -> None:
+    assert load_settings({"stage": stage}).stage == stage
+
+
+def test_default_stage_is_dev() -> None:
+    assert load_settings({}).stage == "dev"
+
+
+def test_an_override_wins_over_the_stage_and_is_read_from_text() -> None:
+    settings = load_settings(
+        {"stage": "prod", "orders_burst": "7", "keep_data": "false", "order_emails": "a@example.com, b@example.com"}
+    )
+    assert (settings.orders_burst, settings.keep_data) == (7, False)
+    assert settings.order_emails == ("a@example.com", "b@example.com")
+
+
+def test_keys_of_the_cdk_are_passed_over() -> None:
+    context = {"aws:cdk:enable-path-metadata": True, "@aws-cdk/core:flag": True, "availability-zones:account=1": []}
+    assert load_settings(context) == load_settings({})
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ({"stage": "prd"}, ["stage", "'prd'", "local, dev, test, prod"]),
+        ({"stage": ["dev"]}, ["stage", "['dev']"]),
+        ({"alarm_emial": "a@example.com"}, ["alarm_emial", "unknown", "alarm_email"]),
+        ({"alarm_email": "nobody"}, ["alarm_email", "'nobody'", "an e-mail address"]),
+        ({"alarm_email": ""}, ["alarm_email", "''", "an e-mail address"]),
+        ({"order_emails": "a@example.com,b"}, ["order_emails[1]", "an e-mail address"]),
+        ({"order_phone_numbers": "0123"}, ["order_phone_numbers[0]", "E.164"]),
+        ({"orders_burst": "0"}, ["orders_burst", "'0'", ">= 1"]),
+        ({"orders_burst": "many"}, ["orders_burst", "'many'", "int"]),
+        ({"log_retention_days": "15"}, ["log_retention_days", "'15'", "14", "30"]),
+        ({"order_processor_timeout_seconds": "901"}, ["order_processor_timeout_seconds", "900"]),
+        ({"order_processor_max_concurrency": "1"}, ["order_processor_max_concurrency", ">= 2"]),
+        ({"operator_principal_arns": "root"}, ["operator_principal_arns[0]", "ARN"]),
+        ({"keep_data": "perhaps"}, ["keep_data", "'perhaps'", "bool"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_value_and_rule(context: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(context)
+    assert "\n" not in str(refusal.value)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_stage_with_a_misspelt_setting_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stacks.settings.STAGES", {"mine": {"orders_brust": 1}})
+    with pytest.raises(SettingsError, match="orders_brust"):
+        load_settings({"stage": "mine"})
