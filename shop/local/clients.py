@@ -31,7 +31,7 @@ def session(cloud: Cloud) -> boto3.session.Session:
     )
 
 
-def client(cloud: Cloud, service: str) -> Any:  # noqa: ANN401 - one function for every service
+def client(cloud: Cloud, service: str) -> Any:
     """A client of that service in the local cloud."""
     return session(cloud).client(
         service,  # type: ignore[call-overload]

@@ -113,7 +113,9 @@ def _bootstrapping(
 
 
 @contextlib.contextmanager
-def _cdk(arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Any) -> Iterator[subprocess.Popen[str]]:
+def _cdk(
+    arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Any
+) -> Iterator[subprocess.Popen[str]]:
     log.write(f"$ cdk {shlex.join(arguments)}\n".encode())
     log.flush()
     process = subprocess.Popen(  # noqa: S603 - the pinned command line

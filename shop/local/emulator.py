@@ -7,6 +7,7 @@ mislead nobody.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -109,18 +110,14 @@ def stop(paths: Paths, emulator: Emulator) -> None:
             deadline = time.monotonic() + _STOP_SECONDS
         time.sleep(_POLL_SECONDS)
     # The emulator leads a process group of its own; what is left of it are functions that hang.
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(emulator.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     paths.pid_file.unlink(missing_ok=True)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _with_port(running: Emulator, port: int | None) -> Emulator:

@@ -23,7 +23,7 @@ request_id: str | None = None
 class LambdaJsonFormatter(logging.Formatter):
     """A log record as one line of JSON; what the record carries by `extra` stands beside Lambda's own fields."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
@@ -36,8 +36,8 @@ class LambdaJsonFormatter(logging.Formatter):
             **_error_fields(record),
         }
         extra = {name: value for name, value in record.__dict__.items() if name not in _OWN_FIELDS}
-        fields = {**extra, **fields}
-        return json.dumps({name: value for name, value in fields.items() if value is not None}, default=str)
+        line = {name: value for name, value in fields.items() if value is not None}
+        return json.dumps({**line, **{name: value for name, value in extra.items() if name not in fields}}, default=str)
 
 
 def _error_fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def logged(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return handler
 
     @functools.wraps(handler)
-    def run(event: Any, context: Any) -> Any:  # noqa: ANN401 - events and answers are any JSON
+    def run(event: Any, context: Any) -> Any:
         global request_id  # noqa: PLW0603 - a function's process runs one invocation at a time
         request_id = context.aws_request_id
         try:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from shop.local import function_logs, validation_text
+from shop.local import function_logs, validation_text, velocity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +30,19 @@ def apply() -> None:
     """Mend the emulator. Raises MendError where it is not the version that this was written for."""
     _listen_on_the_chosen_port_only()
     _keep_request_validators()
+    _read_patterns_like_ecma()
     _explain_refused_bodies()
-    _know_the_request_id_in_templates()
+    _render_templates_like_velocity()
     _answer_queue_errors_as_json()
     _check_partiql_permissions()
     _log_like_lambda()
 
 
-def _module(name: str) -> Any:  # noqa: ANN401 - the emulator has no types
+def _module(name: str) -> Any:
     return importlib.import_module(f"ministack.{name}")
 
 
-def _wrap(module: Any, name: str, make: Callable[[Any], Any]) -> None:  # noqa: ANN401
+def _wrap(module: Any, name: str, make: Callable[[Any], Any]) -> None:
     """Replace `module.name` by what `make` makes of it."""
     original = getattr(module, name, None)
     if original is None:
@@ -58,59 +60,57 @@ def _keep_request_validators() -> None:
 
     Its API Gateway can validate: it must be told of the validator, and the method of the validator's id.
     """
-    provisioners, gateway = _module("services.cloudformation.provisioners"), _module("services.apigateway_v1")
-    validators = provisioners._RESOURCE_HANDLERS["AWS::ApiGateway::RequestValidator"]  # noqa: SLF001
-    methods = provisioners._RESOURCE_HANDLERS["AWS::ApiGateway::Method"]  # noqa: SLF001
+    gateway = _module("services.apigateway_v1")
+    handlers = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
 
     def keep(physical_id: str, props: dict[str, Any]) -> None:
-        gateway._request_validators.setdefault(props["RestApiId"], {})[physical_id] = {  # noqa: SLF001
+        gateway._request_validators.setdefault(props["RestApiId"], {})[physical_id] = {
             "id": physical_id,
             "name": props.get("Name", ""),
             "validateRequestBody": _is_true(props.get("ValidateRequestBody")),
             "validateRequestParameters": _is_true(props.get("ValidateRequestParameters")),
         }
 
-    def create(original: Any) -> Any:  # noqa: ANN401
-        def run(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:  # noqa: ANN401
-            physical_id, attributes = original(logical_id, props, stack_name)
-            keep(physical_id, props)
-            return physical_id, attributes
+    def forget(physical_id: str, props: dict[str, Any]) -> None:
+        gateway._request_validators.get(props.get("RestApiId", ""), {}).pop(physical_id, None)
 
-        return run
-
-    def update(original: Any) -> Any:  # noqa: ANN401
-        def run(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:  # noqa: ANN401
-            new_id, attributes = original(physical_id, old, new, stack_name)
-            keep(new_id, new)
-            return new_id, attributes
-
-        return run
-
-    def delete(physical_id: str, props: dict[str, Any]) -> None:
-        gateway._request_validators.get(props.get("RestApiId", ""), {}).pop(physical_id, None)  # noqa: SLF001
-
-    def attach(props: dict[str, Any]) -> None:
-        resource = gateway._resources[props["RestApiId"]][props["ResourceId"]]  # noqa: SLF001
+    def attach(_physical_id: str, props: dict[str, Any]) -> None:
+        resource = gateway._resources[props["RestApiId"]][props["ResourceId"]]
         resource["resourceMethods"][props["HttpMethod"]]["requestValidatorId"] = props.get("RequestValidatorId")
 
-    def create_method(original: Any) -> Any:  # noqa: ANN401
-        def run(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:  # noqa: ANN401
-            result = original(logical_id, props, stack_name)
-            attach(props)
-            return result
+    _follow(handlers["AWS::ApiGateway::RequestValidator"], keep)
+    handlers["AWS::ApiGateway::RequestValidator"]["delete"] = forget
+    _follow(handlers["AWS::ApiGateway::Method"], attach)
+
+
+def _follow(handlers: dict[str, Any], then: Callable[[str, dict[str, Any]], None]) -> None:
+    """Do `then(physical id, properties)` after the emulator's CloudFormation made or changed such a resource."""
+    create_original, update_original = handlers["create"], handlers["update"]
+
+    def create(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        result = create_original(logical_id, props, stack_name)
+        then(result[0], props)
+        return result
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:
+        result = update_original(physical_id, old, new, stack_name)
+        then(result[0], new)
+        return result
+
+    handlers.update(create=create, update=update)
+
+
+def _read_patterns_like_ecma() -> None:
+    """A model's `pattern` is an ECMA 262 expression: its `$` is the end, Python's also before a last newline."""
+
+    def search(original: Any) -> Any:
+        def run(pattern: str, text: str) -> Any:
+            is_anchored = pattern.endswith("$") and not pattern.endswith("\\$")
+            return original(pattern[:-1] + r"\Z" if is_anchored else pattern, text)
 
         return run
 
-    def update_method(original: Any) -> Any:  # noqa: ANN401
-        def run(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:  # noqa: ANN401
-            result = original(physical_id, old, new, stack_name)
-            attach(new)
-            return result
-
-        return run
-
-    validators.update(create=create(validators["create"]), update=update(validators["update"]), delete=delete)
-    methods.update(create=create_method(methods["create"]), update=update_method(methods["update"]))
+    _wrap(_module("services.apigateway_v1"), "_regex_search", search)
 
 
 def _is_true(value: object) -> bool:
@@ -124,17 +124,18 @@ def _explain_refused_bodies() -> None:
     """`$context.error.validationErrorString` says on AWS what is wrong with a body; the emulator leaves the name."""
     gateway = _module("services.apigateway_v1")
 
-    def check(original: Any) -> Any:  # noqa: ANN401
-        def run(method: dict[str, Any], api_id: str, request: Any, headers: Any, body: Any, query: Any) -> Any:  # noqa: ANN401
-            error = original(method, api_id, request, headers, body, query)
+    def check(original: Any) -> Any:
+        def run(method: dict[str, Any], api_id: str, request: Any, *sent: Any) -> Any:
+            headers, body, _query = sent
+            error = original(method, api_id, request, *sent)
             if getattr(error, "response_type", "") == "BAD_REQUEST_BODY":
                 _refusal.set(_explanation(gateway, method, api_id, headers, body))
             return error
 
         return run
 
-    def answer(original: Any) -> Any:  # noqa: ANN401
-        def run(error: Any, request: Any) -> Any:  # noqa: ANN401
+    def answer(original: Any) -> Any:
+        def run(error: Any, request: Any) -> Any:
             status, headers, body = original(error, request)
             # The template has the variable inside a JSON string.
             text = json.dumps(_refusal.get() if error.response_type == "BAD_REQUEST_BODY" else "")[1:-1]
@@ -148,10 +149,10 @@ def _explain_refused_bodies() -> None:
     _wrap(gateway, "_gateway_error_response", answer)
 
 
-def _explanation(gateway: Any, method: dict[str, Any], api_id: str, headers: Any, body: Any) -> str:  # noqa: ANN401
+def _explanation(gateway: Any, method: dict[str, Any], api_id: str, headers: Any, body: Any) -> str:
     models = method.get("requestModels") or {}
-    content_type = (gateway._header_ci(headers, "content-type") or "application/json").split(";", 1)[0].strip()  # noqa: SLF001
-    schema = gateway._model_schema(api_id, models.get(content_type) or models.get("application/json"))  # noqa: SLF001
+    content_type = (gateway._header_ci(headers, "content-type") or "application/json").split(";", 1)[0].strip()
+    schema = gateway._model_schema(api_id, models.get(content_type) or models.get("application/json"))
     try:
         document = json.loads(body)
     except (ValueError, TypeError, RecursionError) as error:
@@ -160,38 +161,54 @@ def _explanation(gateway: Any, method: dict[str, Any], api_id: str, headers: Any
         return validation_text.explain(
             schema,
             document,
-            lambda part, value: gateway._json_schema_valid(part, value, schema),  # noqa: SLF001
+            lambda part, value: gateway._json_schema_valid(part, value, schema),
         )
     except RecursionError:
         return "the body is nested too deeply"
 
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
+_status_override: ContextVar[int | None] = ContextVar("status_override", default=None)
+_STATUS_OVERRIDE = re.compile(r"#set\s*\(\s*\$context\.responseOverride\.status\s*=\s*(\d{3})\s*\)")
 
 
-def _know_the_request_id_in_templates() -> None:
-    """`$context.requestId` in an integration's templates is the request's id on AWS; the emulator has it empty."""
+def _render_templates_like_velocity() -> None:
+    """Mapping templates have conditions, `$context.requestId` and `$context.responseOverride.status` on AWS.
+
+    The emulator leaves conditions and the override as text and the request's id empty.
+    """
     gateway = _module("services.apigateway_v1")
 
-    def execute(original: Any) -> Any:  # noqa: ANN401
-        async def run(request: dict[str, Any], *arguments: Any) -> Any:  # noqa: ANN401
+    def execute(original: Any) -> Any:
+        async def run(request: dict[str, Any], *arguments: Any) -> Any:
             _request_id.set(request["request_id"])
-            answer = await original(request, *arguments)
-            if isinstance(answer, tuple):
-                # Clients and support cases find a request again by this header.
-                answer[1].setdefault("x-amzn-RequestId", request["request_id"])
-            return answer
+            return await original(request, *arguments)
 
         return run
 
-    def render(original: Any) -> Any:  # noqa: ANN401
-        def run(template: str, body: str, params: dict[str, Any], context: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
-            return original(template, body, params, {**(context or {}), "requestId": _request_id.get()})
+    def render(template: str, body: str, params: dict[str, Any], context: dict[str, Any] | None = None) -> str:
+        known = {**(context or {}), "requestId": _request_id.get()}
+        state = {"vars": {}, "context": known, "body": body, "params": params, "gobbled": False}
+
+        def text_of(part: str) -> str:
+            for match in _STATUS_OVERRIDE.finditer(part):
+                _status_override.set(int(match[1]))
+            rendered: str = gateway._vtl_render(_STATUS_OVERRIDE.sub("", part), state)
+            return rendered
+
+        return velocity.render(template, text_of, lambda expression: gateway._vtl_value(expression, state))
+
+    def respond(original: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            _status_override.set(None)
+            status, headers, body = original(*arguments, **options)
+            return _status_override.get() or status, headers, body
 
         return run
 
     _wrap(gateway, "_execute_in_scope", execute)
-    _wrap(gateway, "_render_request_template_v1", render)
+    _wrap(gateway, "_render_request_template_v1", lambda _: render)
+    _wrap(gateway, "_service_integration_response", respond)
 
 
 def _answer_queue_errors_as_json() -> None:
@@ -199,8 +216,8 @@ def _answer_queue_errors_as_json() -> None:
     gateway = _module("services.apigateway_v1")
     element_tree = importlib.import_module("defusedxml.ElementTree")
 
-    def respond(original: Any) -> Any:  # noqa: ANN401
-        def run(integration: Any, status: int, text: str, *arguments: Any) -> Any:  # noqa: ANN401
+    def respond(original: Any) -> Any:
+        def run(integration: Any, status: int, text: str, *arguments: Any) -> Any:
             return original(integration, status, _error_as_json(element_tree, text), *arguments)
 
         return run
@@ -208,7 +225,7 @@ def _answer_queue_errors_as_json() -> None:
     _wrap(gateway, "_service_integration_response", respond)
 
 
-def _error_as_json(element_tree: Any, text: str) -> str:  # noqa: ANN401
+def _error_as_json(element_tree: Any, text: str) -> str:
     if not text.lstrip().startswith("<"):
         return text
     found = {element.tag.rpartition("}")[2]: element.text for element in element_tree.fromstring(text).iter()}
@@ -227,7 +244,7 @@ def _check_partiql_permissions() -> None:
     actions, parser = _module("core.iam_actions"), _module("services.dynamodb")
     lists = {"BatchExecuteStatement": "Statements", "ExecuteTransaction": "TransactStatements"}
 
-    def checks(original: Any) -> Any:  # noqa: ANN401
+    def checks(original: Any) -> Any:
         def run(action: str, body: bytes, region: str, account: str) -> list[tuple[str, str]]:
             operation = action.removeprefix("dynamodb:")
             if operation != "ExecuteStatement" and operation not in lists:
@@ -236,7 +253,7 @@ def _check_partiql_permissions() -> None:
             try:
                 request = json.loads(body)
                 statements = request[lists[operation]] if operation in lists else [request]
-                parsed = [parser._parse_partiql(item["Statement"], item.get("Parameters", [])) for item in statements]  # noqa: SLF001
+                parsed = [parser._parse_partiql(item["Statement"], item.get("Parameters", [])) for item in statements]
             except (ValueError, KeyError, TypeError):
                 # What cannot be read is not permitted either: the emulator's own check stands.
                 return []
@@ -247,24 +264,25 @@ def _check_partiql_permissions() -> None:
     _wrap(actions, "dynamodb_transaction_checks", checks)
 
 
-def _partiql_check(actions: Any, parsed: dict[str, Any], region: str, account: str) -> tuple[str, str]:  # noqa: ANN401
+def _partiql_check(actions: Any, parsed: dict[str, Any], region: str, account: str) -> tuple[str, str]:
     name = _PARTIQL_ACTIONS.get(parsed["op"], "PartiQLSelect")
-    return f"dynamodb:{name}", actions._dynamodb_table_arn(parsed["table"], region, account)  # noqa: SLF001
+    return f"dynamodb:{name}", actions._dynamodb_table_arn(parsed["table"], region, account)
 
 
 def _log_like_lambda() -> None:
     """Lambda sets up a function's logging and writes its own lines as JSON where the function's log format is JSON."""
-    runtime, lambdas, logs = _module("core.lambda_runtime"), _module("services.lambda_svc"), _module("services.cloudwatch_logs")
+    runtime = _module("core.lambda_runtime")
+    lambdas, logs = _module("services.lambda_svc"), _module("services.cloudwatch_logs")
     anchor = "handler_fn = getattr(mod, handler_name)"
-    if anchor not in runtime._PYTHON_WORKER_SCRIPT:  # noqa: SLF001
+    if anchor not in runtime._PYTHON_WORKER_SCRIPT:
         raise MendError("the emulator's program for Python functions is another one")
     own = inspect.getsource(function_logs)
-    script = runtime._PYTHON_WORKER_SCRIPT.replace(anchor, "handler_fn = logged(getattr(mod, handler_name))")  # noqa: SLF001
+    script = runtime._PYTHON_WORKER_SCRIPT.replace(anchor, "handler_fn = logged(getattr(mod, handler_name))")
     before_import = "mod = importlib.import_module(module_name)"
-    runtime._PYTHON_WORKER_SCRIPT = own + script.replace(before_import, f"set_up(); {before_import}")  # noqa: SLF001
+    runtime._PYTHON_WORKER_SCRIPT = own + script.replace(before_import, f"set_up(); {before_import}")
 
-    def spawn(original: Any) -> Any:  # noqa: ANN401
-        def run(worker: Any) -> Any:  # noqa: ANN401
+    def spawn(original: Any) -> Any:
+        def run(worker: Any) -> Any:
             config = worker.config
             variables = {**config.get("Environment", {}).get("Variables", {}), **_log_variables(config)}
             worker.config = {**config, "Environment": {"Variables": variables}}
@@ -277,8 +295,8 @@ def _log_like_lambda() -> None:
 
     json_lines = threading.local()
 
-    def emit(original: Any) -> Any:  # noqa: ANN401
-        def run(function: dict[str, Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    def emit(original: Any) -> Any:
+        def run(function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
             config = function.get("config") or function
             json_lines.wanted = bool(_log_variables(config))
             try:
@@ -288,8 +306,8 @@ def _log_like_lambda() -> None:
 
         return run
 
-    def append(original: Any) -> Any:  # noqa: ANN401
-        def run(stream: Any, events: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+    def append(original: Any) -> Any:
+        def run(stream: Any, events: list[dict[str, Any]]) -> Any:
             if getattr(json_lines, "wanted", False):
                 events = [event for event in map(_platform_event, events) if event]
             return original(stream, events)

@@ -219,7 +219,9 @@ def version_of(python: Path) -> str:
 
 
 def _runs(program: Path, *arguments: str, expect: str = "") -> bool:
-    found = _output([str(program), *(arguments or ("-c", f"import sys; sys.exit(sys.version_info < {MINIMUM_PYTHON})"))])
+    """Whether the program runs and prints what is expected; without arguments, whether it is a Python that will do."""
+    is_new_enough = ("-c", f"import sys; sys.exit(sys.version_info < {MINIMUM_PYTHON})")
+    found = _output([str(program), *(arguments or is_new_enough)])
     return found is not _FAILED and found.startswith(expect)
 
 
@@ -244,21 +246,26 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = 
         raise SetUpError(f"exit code {done.returncode} from: {' '.join(arguments)}")
 
 
+def _run_cdk(arguments: Sequence[str]) -> int:
+    environment = {**os.environ, "PATH": node_path(os.environ.get("PATH", ""))}
+    return subprocess.run([*cdk_command(), *arguments], cwd=ROOT, env=environment, check=False).returncode  # noqa: S603
+
+
 def main(arguments: Sequence[str]) -> int:
-    """`setup` makes everything; `cdk …` runs the CDK command line with the project's Node."""
+    """`setup` makes everything; `cdk …` runs the CDK command line with the project's Node. Returns the exit code."""
+    if arguments[:1] == ["cdk"]:
+        return _run_cdk(arguments[1:])
+    if list(arguments) != ["setup"]:
+        sys.stderr.write("usage: python -m shop.local.tools setup | cdk ARGUMENTS\n")
+        return 2
     try:
-        if arguments == ["setup"]:
-            set_up(lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201 - a command's progress
-            return 0
-        if arguments[:1] == ["cdk"]:
-            environment = {**os.environ, "PATH": node_path(os.environ.get("PATH", ""))}
-            return subprocess.run([*cdk_command(), *arguments[1:]], cwd=ROOT, env=environment, check=False).returncode  # noqa: S603
-        raise SetUpError("usage: python -m shop.local.tools setup | cdk ARGUMENTS")
+        set_up(lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201 - a command's progress
     except SetUpError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command's error
+        sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ fails. The wording follows API Gateway's, with the place in the document in fron
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     Check = Callable[[Mapping[str, Any], Any], bool]
 
 _MAXIMUM_REASONS = 10
+_MAXIMUM_VALUE_LENGTH = 150
 _SUBSCHEMAS = frozenset({"properties", "items", "patternProperties", "dependencies"})
 _DOCUMENTATION = frozenset({"$schema", "$id", "id", "title", "description", "default", "definitions", "required"})
 # Their meaning depends on the keyword beside them.
@@ -30,7 +30,7 @@ def explain(schema: Mapping[str, Any], document: object, is_valid: Check) -> str
 
     `is_valid(schema, value)` is the validator whose judgement is put in words.
     """
-    reasons = []
+    reasons: list[str] = []
     for reason in _reasons(schema, document, "", is_valid):
         if len(reasons) == _MAXIMUM_REASONS:
             reasons.append("…")
@@ -69,27 +69,36 @@ def _children(schema: Mapping[str, Any], value: object) -> Iterator[tuple[str, M
             yield str(index), schema["items"], item
 
 
-def _words(keyword: str, schema: Mapping[str, Any], value: object) -> str:
-    rule = schema[keyword]
-    if keyword == "type":
-        allowed = rule if isinstance(rule, list) else [rule]
-        return f"instance type ({_type_of(value)}) does not match any allowed primitive type (allowed: {_json(allowed)})"
-    if keyword == "additionalProperties" and isinstance(value, dict):
-        unknown = sorted(name for name in value if name not in schema.get("properties", {}))
-        return f"object instance has properties which are not allowed by the schema: {_json(unknown)}"
-    if keyword in {"minLength", "maxLength"} and isinstance(value, str):
-        side = "short" if keyword == "minLength" else "long"
-        return f"string is too {side} (length: {len(value)}, {keyword}: {rule})"
-    if keyword in {"minimum", "maximum"}:
-        side = "lower than the required minimum" if keyword == "minimum" else "greater than the required maximum"
-        return f"numeric instance is {side} ({keyword}: {rule}, found: {_json(value)})"
-    if keyword == "multipleOf":
-        return f"remainder of division is not zero ({_json(value)} / {rule})"
-    if keyword == "pattern":
-        return f"ECMA 262 regex {_json(rule)} does not match input string {_json(value)}"
-    if keyword == "enum":
-        return f"instance value ({_json(value)}) not found in enum (possible values: {_json(rule)})"
-    return f"instance failed to match {keyword} ({_json(rule)})"
+def _words(keyword: str, schema: Mapping[str, Any], value: Any) -> str:
+    say = _WORDS.get(keyword)
+    if say is None:
+        return f"instance failed to match {keyword} ({_json(schema[keyword])})"
+    return say(schema[keyword], value, schema)
+
+
+_WORDS: dict[str, Callable[[Any, Any, Mapping[str, Any]], str]] = {
+    "type": lambda rule, value, _: (
+        f"instance type ({_type_of(value)}) does not match any allowed primitive type "
+        f"(allowed: {_json(rule if isinstance(rule, list) else [rule])})"
+    ),
+    "additionalProperties": lambda _, value, schema: (
+        "object instance has properties which are not allowed by the schema: "
+        + _json(sorted(name for name in value if name not in schema.get("properties", {})))
+    ),
+    "minLength": lambda rule, value, _: f"string is too short (length: {len(value)}, required minimum: {rule})",
+    "maxLength": lambda rule, value, _: f"string is too long (length: {len(value)}, maximum allowed: {rule})",
+    "minimum": lambda rule, value, _: (
+        f"numeric instance is lower than the required minimum (minimum: {rule}, found: {_json(value)})"
+    ),
+    "maximum": lambda rule, value, _: (
+        f"numeric instance is greater than the required maximum (maximum: {rule}, found: {_json(value)})"
+    ),
+    "multipleOf": lambda rule, value, _: f"remainder of division is not zero ({_json(value)} / {rule})",
+    "pattern": lambda rule, value, _: f"ECMA 262 regex {_json(rule)} does not match input string {_json(value)}",
+    "enum": lambda rule, value, _: (
+        f"instance value ({_json(value)}) not found in enum (possible values: {_json(rule)})"
+    ),
+}
 
 
 def _type_of(value: object) -> str:
@@ -100,4 +109,5 @@ def _type_of(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= _MAXIMUM_VALUE_LENGTH else text[:_MAXIMUM_VALUE_LENGTH] + "…"
