@@ -293,7 +293,7 @@ def _allows(statement: dict[str, Any], action: str, on: str) -> bool:
 
 def _denies_plain_connections(statement: dict[str, Any]) -> bool:
     condition = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
-    return statement["Effect"] == "Deny" and condition == "false"
+    return bool(statement["Effect"] == "Deny" and condition == "false")
 
 
 def _for_this_account(statement: dict[str, Any]) -> bool:
