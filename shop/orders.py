@@ -88,15 +88,19 @@ def read_bodies(data: bytes, source: str) -> list[bytes]:
 def _split_array(text: bytes, source: str) -> list[bytes]:
     try:
         return [bytes(raw) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ShopError(f"{source}: {_not_json(error)}") from None
 
 
 def _split_lines(text: bytes, data: bytes, source: str) -> list[bytes]:
-    if _json_error(text) is None:
+    whole = _json_error(text)
+    if whole is None:
         return [text]
     lines = [(number, line.strip(JSON_WHITESPACE)) for number, line in enumerate(data.split(b"\n"), start=1)]
     filled = [(number, line) for number, line in lines if line]
+    if _json_error(filled[0][1]) is not None:
+        # The first line is no order by itself: one broken order over several lines rather than JSON Lines.
+        raise ShopError(f"{source}: {_not_json(whole)}")
     for number, line in filled:
         error = _json_error(line)
         if error is not None:
@@ -104,15 +108,15 @@ def _split_lines(text: bytes, data: bytes, source: str) -> list[bytes]:
     return [line for _, line in filled]
 
 
-def _json_error(text: bytes) -> msgspec.DecodeError | None:
+def _json_error(text: bytes) -> Exception | None:
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         return error
     return None
 
 
-def _not_json(error: msgspec.DecodeError) -> str:
+def _not_json(error: Exception) -> str:
     return f"not JSON ({error}); --raw sends the whole file as it is"
 
 
@@ -191,7 +195,7 @@ def read_answer(order_id: str | None, status: int, body: bytes) -> Answer:
     message_id = fields.get("messageId")
     if status == HTTPStatus.ACCEPTED and isinstance(message_id, str) and message_id:
         return Answer(order_id, status, message_id, None)
-    said = fields.get("message") or body.decode("utf-8", "replace") or HTTPStatus(status).phrase
+    said = fields.get("message") or body.decode("utf-8", "replace") or "no reason given"
     return Answer(order_id, status, None, shorten(str(said), 500))
 
 
