@@ -14,6 +14,7 @@ import json
 import re
 import threading
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from shop.local import function_logs, validation_text, velocity
@@ -31,10 +32,12 @@ def apply() -> None:
     _listen_on_the_chosen_port_only()
     _keep_request_validators()
     _read_patterns_like_ecma()
+    _take_whole_numbers_for_integers()
     _explain_refused_bodies()
     _render_templates_like_velocity()
     _answer_queue_errors_as_json()
     _check_partiql_permissions()
+    _stream_partiql_inserts()
     _log_like_lambda()
 
 
@@ -111,6 +114,16 @@ def _read_patterns_like_ecma() -> None:
         return run
 
     _wrap(_module("services.apigateway_v1"), "_regex_search", search)
+
+
+def _take_whole_numbers_for_integers() -> None:
+    """API Gateway's validator takes a number without a fraction, `2.0`, for an integer; the emulator does not.
+
+    A client would be refused here and accepted there, where the order processor is the one that refuses.
+    """
+    types = _module("services.apigateway_v1")._JSON_TYPES
+    is_integer = types["integer"]
+    types["integer"] = lambda value: is_integer(value) or (isinstance(value, float) and value.is_integer())
 
 
 def _is_true(value: object) -> bool:
@@ -267,6 +280,24 @@ def _check_partiql_permissions() -> None:
 def _partiql_check(actions: Any, parsed: dict[str, Any], region: str, account: str) -> tuple[str, str]:
     name = _PARTIQL_ACTIONS.get(parsed["op"], "PartiQLSelect")
     return f"dynamodb:{name}", actions._dynamodb_table_arn(parsed["table"], region, account)
+
+
+def _stream_partiql_inserts() -> None:
+    """An item inserted by PartiQL is in the table's stream on AWS; the emulator's stream has none of them."""
+    tables = _module("services.dynamodb")
+
+    def insert(original: Any) -> Any:
+        def run(table: dict[str, Any], parsed: dict[str, Any]) -> Any:
+            answer = original(table, parsed)
+            if answer[0] == HTTPStatus.OK:
+                # A value list is either the item itself or a map that holds it, as the emulator's own code has it.
+                item = parsed["item"]["M"] if set(parsed["item"]) == {"M"} else parsed["item"]
+                tables._emit_stream_event(table["TableName"], "INSERT", None, item)
+            return answer
+
+        return run
+
+    _wrap(tables, "_partiql_insert", insert)
 
 
 def _log_like_lambda() -> None:

@@ -1,0 +1,80 @@
+# The project's commands; `make` lists them. Whatever a command needs is set up first, once.
+# For GNU make 3.81 (macOS) and later. What is more than a line is in Python: shop/local/tools.py.
+
+STAGE ?= dev
+
+# The first of these that is new enough sets up .venv; everything after that runs in .venv.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+IN_VENV := .venv/bin/python
+CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
+COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock bench clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make the virtual environment, the emulator, Node and the CDK command line
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is needed and none is on PATH" >&2; exit 1; }
+	@$(PYTHON) -m shop.local.tools setup
+
+demo: setup ## bring everything up, send orders, show what becomes of them
+	@$(IN_VENV) -m shop demo
+
+up: setup ## start the local cloud and deploy the stacks into it
+	@$(IN_VENV) -m shop up
+
+down: setup ## stop the local cloud
+	@$(IN_VENV) -m shop down
+
+status: setup ## what runs
+	@$(IN_VENV) -m shop status
+
+reset: setup ## stop the local cloud and forget all that is in it
+	@$(IN_VENV) -m shop reset
+
+test: setup ## all tests; the integration tests start a local cloud of their own
+	@$(IN_VENV) -m pytest
+
+test-fast: lint ## lint, unit tests and template tests
+	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
+
+lint: setup ## ruff and mypy
+	@$(IN_VENV) -m ruff check
+	@$(IN_VENV) -m ruff format --check
+	@$(IN_VENV) -m mypy
+
+format: setup ## put the code into the one form
+	@$(IN_VENV) -m ruff check --fix --quiet
+	@$(IN_VENV) -m ruff format
+
+synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
+	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --all --quiet --context stage="$(STAGE)"
+
+diff: setup ## what a deployment of STAGE would change on AWS
+	@$(CDK) diff --context stage="$(STAGE)"
+
+bootstrap: setup ## prepare the AWS account and region for the CDK, once
+	@$(CDK) bootstrap --context stage="$(STAGE)"
+
+deploy: setup ## deploy STAGE to AWS
+	@$(CDK) deploy --all --context stage="$(STAGE)" --outputs-file "cdk.out/outputs-$(STAGE).json"
+
+destroy: setup ## remove STAGE from AWS; refuses prod
+	@$(IN_VENV) -m shop destroy --stage "$(STAGE)"
+
+lock: setup ## resolve requirements*.in and package.json anew
+	@for part in requirements requirements-dev requirements-local requirements-node; do \
+		$(COMPILE) --upgrade $$part.in -o $$part.txt || exit 1; done
+
+bench: setup ## the benchmarks
+	@for file in bench/[a-z]*.py; do \
+		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$(basename $$file .py) || exit 1; done
+
+clean: ## remove what can be made again, the local cloud's data included
+	@if test -x $(IN_VENV); then $(IN_VENV) -m shop reset; fi
+	@rm -rf .local .venv node_modules cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis
