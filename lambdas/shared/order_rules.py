@@ -30,10 +30,12 @@ _SHOWN_CHARACTERS = 40
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_PLAIN_PRICE = re.compile(r"((?:0|[1-9][0-9]{0,5})\.[0-9]{0,3}[1-9])0*|(0|[1-9][0-9]{0,5})(?:\.0+)?")
+"""A price as nearly all are written: below the limit, no exponent; without its needless zeros in one of the groups."""
 _DATE_TIME = re.compile(
-    r"([0-9]{4})-(0[1-9]|1[0-2])-([0-9]{2})"
+    r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"[Tt]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.[0-9]+)?"
-    r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _FEBRUARY = 2
@@ -84,9 +86,9 @@ def parse_quantity(token: str) -> int:
     if not _INTEGER.fullmatch(token):
         raise InvalidOrder(QUANTITY, "is not an integer", token)
     # The length is looked at first because Python refuses to read integers of more than 4,300 digits.
-    if len(token) > len(str(LARGEST_QUANTITY)) or not 1 <= int(token) <= LARGEST_QUANTITY:
+    if len(token) > len(str(LARGEST_QUANTITY)) or not 1 <= (quantity := int(token)) <= LARGEST_QUANTITY:
         raise InvalidOrder(QUANTITY, f"is not between 1 and {LARGEST_QUANTITY}", token)
-    return int(token)
+    return quantity
 
 
 def parse_price(token: str) -> Decimal:
@@ -98,6 +100,9 @@ def parse_price(token: str) -> Decimal:
     Raises:
         InvalidOrder: not a number (RFC 8259, section 6), out of range, or with too many decimal places.
     """
+    plain = _PLAIN_PRICE.fullmatch(token)
+    if plain:
+        return Decimal(plain[1] or plain[2])
     number = _NUMBER.fullmatch(token)
     if not number:
         raise InvalidOrder(PRICE, "is not a number", token)
@@ -137,12 +142,10 @@ def check_date_time(text: str, field: str = ORDER_DATE) -> str:
     match = _DATE_TIME.fullmatch(text)
     if not match:
         raise InvalidOrder(field, "is not an RFC 3339 date-time with an offset", quoted(text))
-    year, month, day, hour, minute, second, sign, offset_hour, offset_minute = match.groups(default="0")
-    if not 1 <= int(day) <= _days_of_month(int(year), int(month)):
+    year, month, day, hour, minute, second, offset = match.groups()
+    if day > "28" and int(day) > _days_of_month(int(year), int(month)):
         raise InvalidOrder(field, "is not a day of the calendar", quoted(text))
-    offset = int(offset_hour) * 60 + int(offset_minute)
-    minute_of_day = int(hour) * 60 + int(minute) + (offset if sign == "-" else -offset)
-    if second == "60" and minute_of_day % _MINUTES_A_DAY != _MINUTES_A_DAY - 1:
+    if second == "60" and not _is_last_minute_of_day(int(hour), int(minute), offset):
         raise InvalidOrder(field, "has a leap second where there is none (23:59:60 UTC)", quoted(text))
     return text
 
@@ -150,6 +153,12 @@ def check_date_time(text: str, field: str = ORDER_DATE) -> str:
 def _days_of_month(year: int, month: int) -> int:
     is_leap_year = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return _DAYS[month - 1] + (is_leap_year and month == _FEBRUARY)
+
+
+def _is_last_minute_of_day(hour: int, minute: int, offset: str) -> bool:
+    """Whether a local time is 23:59 in UTC; `offset` is what follows the time, such as `Z` or `-08:00`."""
+    ahead = 0 if offset in "Zz" else int(f"{offset[0]}1") * (int(offset[1:3]) * 60 + int(offset[4:6]))
+    return (hour * 60 + minute - ahead) % _MINUTES_A_DAY == _MINUTES_A_DAY - 1
 
 
 def quoted(text: str) -> str:
