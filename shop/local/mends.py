@@ -37,6 +37,8 @@ def apply() -> None:
     _render_templates_like_velocity()
     _answer_queue_errors_as_json()
     _check_partiql_permissions()
+    _check_batch_calls_as_their_action()
+    _compare_roles_by_their_own_arn()
     _stream_partiql_inserts()
     _log_like_lambda()
 
@@ -282,6 +284,54 @@ def _partiql_check(actions: Any, parsed: dict[str, Any], region: str, account: s
     return f"dynamodb:{name}", actions._dynamodb_table_arn(parsed["table"], region, account)
 
 
+_BATCH_CALLS = {
+    "sns:PublishBatch": "sns:Publish",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+
+
+def _check_batch_calls_as_their_action() -> None:
+    """AWS has no actions for batch calls of SNS and SQS: the permission is that of the single call.
+
+    The emulator checks an action named after the batch call, which no policy for AWS can allow.
+    """
+
+    def action(original: Any) -> Any:
+        def run(*arguments: Any) -> str | None:
+            name: str | None = original(*arguments)
+            return _BATCH_CALLS.get(name, name) if name else name
+
+        return run
+
+    _wrap(_module("core.iam_actions"), "extract_iam_action", action)
+
+
+_ROLE_SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.+")
+
+
+def _compare_roles_by_their_own_arn() -> None:
+    """`aws:PrincipalArn` of a role's session is the role's ARN on AWS (IAM, "AWS global condition context keys").
+
+    The emulator compares the session's ARN, so that a policy that excepts a role excepts nobody.
+    """
+    roles = _module("services.iam")._roles
+
+    def resolve(original: Any) -> Any:
+        def run(key: str, context: Any) -> Any:
+            value = original(key, context)
+            session = _ROLE_SESSION.fullmatch(value) if key.lower() == "aws:principalarn" and value else None
+            if not session:
+                return value
+            role = roles.get_scoped(session["account"], None, session["role"]) or {}
+            return role.get("Arn") or f"arn:{session['partition']}:iam::{session['account']}:role/{session['role']}"
+
+        return run
+
+    _wrap(_module("core.iam_evaluator"), "_resolve_condition_key", resolve)
+
+
 def _stream_partiql_inserts() -> None:
     """An item inserted by PartiQL is in the table's stream on AWS; the emulator's stream has none of them."""
     tables = _module("services.dynamodb")
@@ -330,6 +380,10 @@ def _log_like_lambda() -> None:
         def run(function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
             config = function.get("config") or function
             json_lines.wanted = bool(_log_variables(config))
+            if json_lines.wanted:
+                # The emulator adds an error's trace as plain lines; `function_logs` has logged it as JSON.
+                request_id, text, *rest = arguments
+                arguments = (request_id, text.partition("Traceback (most recent call last):\n")[0], *rest)
             try:
                 return original(function, *arguments, **options)
             finally:
