@@ -131,7 +131,7 @@ def _choose_port(port: int | None) -> int:
         if not _is_free(port):
             raise EmulatorError(f"port: {port} is used by another program, or not allowed")
         return port
-    return PREFERRED_PORT if _is_free(PREFERRED_PORT) else _any_free_port()
+    return PREFERRED_PORT if _is_free(PREFERRED_PORT) else any_free_port()
 
 
 def _is_free(port: int) -> bool:
@@ -145,7 +145,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _any_free_port() -> int:
+def any_free_port() -> int:
+    """A port on the loopback address that nobody uses at the moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
