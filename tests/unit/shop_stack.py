@@ -1,0 +1,41 @@
+"""An order pipeline's queues and table in moto, as a target of the command line."""
+
+import json
+
+import boto3
+
+from shop.target import Target
+
+REGION = "eu-central-1"
+_TEMPLATE = {
+    "Resources": {
+        "Orders": {"Type": "AWS::SQS::Queue"},
+        "DeadLetters": {"Type": "AWS::SQS::Queue"},
+        "Unannounced": {"Type": "AWS::SQS::Queue"},
+        "Topic": {"Type": "AWS::SNS::Topic"},
+        "Table": {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "KeySchema": [{"AttributeName": "orderID", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "orderID", "AttributeType": "S"}],
+                "BillingMode": "PAY_PER_REQUEST",
+            },
+        },
+    },
+    "Outputs": {
+        "OrdersQueueUrl": {"Value": {"Ref": "Orders"}},
+        "OrdersDeadLetterQueueUrl": {"Value": {"Ref": "DeadLetters"}},
+        "UnannouncedUrl": {"Value": {"Ref": "Unannounced"}},
+        "OrdersTableName": {"Value": {"Ref": "Table"}},
+        "OrderTopicArn": {"Value": {"Ref": "Topic"}},
+    },
+}
+
+
+def deploy() -> Target:
+    """Deploy the stack of stage `dev` into moto, which must be on, and return it as a target."""
+    session = boto3.Session("key", "secret", region_name=REGION)
+    cloudformation = session.client("cloudformation")
+    cloudformation.create_stack(StackName="dev-order-pipeline", TemplateBody=json.dumps(_TEMPLATE))
+    stack = cloudformation.describe_stacks(StackName="dev-order-pipeline")["Stacks"][0]
+    return Target("dev", {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}, session, None)
