@@ -1,0 +1,106 @@
+"""`make destroy`: removes a stage from an AWS account, its versioned buckets emptied first.
+
+CloudFormation deletes no bucket that holds anything, and old versions and delete markers count. Stage `prod` is never
+destroyed from here: its data is kept on purpose, and who wants it gone does that by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shop.errors import ShopError
+from shop.local import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PROTECTED_STAGE = "prod"
+_LOCAL_STAGE = "local"
+_BUCKET_TYPE = "AWS::S3::Bucket"
+
+
+class DestroyError(ShopError):
+    """A stage cannot be destroyed."""
+
+
+def destroy(stage: str, *, progress: Callable[[str], None]) -> None:
+    """Empty the stage's buckets, then destroy its stacks with the caller's AWS credentials.
+
+    Raises DestroyError for `prod` and other stages whose stacks are protected, for the local cloud, where there are no
+    usable credentials, and where the CDK fails.
+    """
+    _refuse_what_stays(stage)
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    try:
+        for bucket in stage_buckets(session, stage):
+            progress(f"Emptying bucket {bucket}")
+            empty_bucket(session.client("s3"), bucket)
+    except (BotoCoreError, ClientError) as error:
+        raise DestroyError(f"stage {stage}: {error}") from error
+    progress(f"Destroying the stacks of stage {stage}")
+    _destroy_stacks(stage)
+
+
+def stage_buckets(session: boto3.Session, stage: str) -> list[str]:
+    """The names of the buckets that the stage's stacks made and still have."""
+    cloudformation = session.client("cloudformation")
+    buckets = []
+    for stack in _stacks(cloudformation, stage):
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
+            buckets += [
+                resource["PhysicalResourceId"]
+                for resource in page["StackResourceSummaries"]
+                if resource["ResourceType"] == _BUCKET_TYPE and resource["ResourceStatus"] != "DELETE_COMPLETE"
+            ]
+    return buckets
+
+
+def empty_bucket(s3: Any, bucket: str) -> None:
+    """Delete all objects of a bucket with all their versions and delete markers. Raises DestroyError for what stays."""
+    # Always the first page (up to 1,000 keys, which is what one DeleteObjects takes): what was on it is gone by then.
+    while entries := _first_versions(s3, bucket):
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": entries, "Quiet": True})
+        for error in answer.get("Errors", []):
+            raise DestroyError(f"s3://{bucket}/{error.get('Key')}: {error.get('Code')}: {error.get('Message')}")
+
+
+def _first_versions(s3: Any, bucket: str) -> list[dict[str, str]]:
+    page = s3.list_object_versions(Bucket=bucket)
+    entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+    return [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
+
+
+def _refuse_what_stays(stage: str) -> None:
+    if stage == _PROTECTED_STAGE:
+        raise DestroyError(f"stage {stage} is not destroyed from here: its data is kept on purpose")
+    if stage == _LOCAL_STAGE:
+        raise DestroyError("stage local is not in an AWS account: `make reset` forgets the local cloud")
+
+
+def _stacks(cloudformation: Any, stage: str) -> Iterator[str]:
+    """The stage's stacks: those whose tag says so, since another stage's name may begin with this one's."""
+    for page in cloudformation.get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+            if tags.get("application") != "serverless-shop" or tags.get("stage") != stage:
+                continue
+            if stack.get("EnableTerminationProtection"):
+                # CloudFormation would refuse as well, but only after the buckets are empty.
+                raise DestroyError(
+                    f"stack {stack['StackName']} has termination protection: its data is kept on purpose"
+                )
+            yield stack["StackName"]
+
+
+def _destroy_stacks(stage: str) -> None:
+    # Asks nobody once more: the stage was named.
+    command = [*tools.cdk_command(), "--no-notices", "destroy", "--all", "--force", "--context", f"stage={stage}"]
+    environment = {**os.environ, "PATH": tools.node_path(os.environ.get("PATH", os.defpath))}
+    code = subprocess.run(command, cwd=tools.ROOT, env=environment, check=False).returncode  # noqa: S603
+    if code:
+        raise DestroyError(f"stage {stage}: cdk destroy ended with exit code {code}")
