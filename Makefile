@@ -53,7 +53,7 @@ format: setup ## put the code into the one form
 
 synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
-		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --all --quiet --context stage="$(STAGE)"
+		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)"
 
 diff: setup ## what a deployment of STAGE would change on AWS
 	@$(CDK) diff --context stage="$(STAGE)"

@@ -49,12 +49,12 @@ def deploy(paths: Paths, cloud: Cloud, progress: Callable[[str], None]) -> None:
     with paths.deploy_log.open("wb") as log, contextlib.ExitStack() as running:
         bootstrap = running.enter_context(_bootstrapping(paths, cloud, log, progress))
         progress("Synthesising the stacks")
-        synth = ["synth", "--all", "--quiet", "--app", app, "--context", stage, "--output", str(paths.assembly)]
-        _finish(running.enter_context(_cdk(synth, _synthesis_environment(), tools.ROOT, log)), paths)
+        synth = ["synth", "--quiet", "--app", app, "--context", stage, "--output", str(paths.assembly)]
+        _finish(running.enter_context(_cdk(synth, synthesis_environment(), tools.ROOT, log)), paths)
         if bootstrap:
             _finish(bootstrap, paths)
         arguments = ["deploy", "--all", "--app", str(paths.assembly), "--require-approval", "never"]
-        process = running.enter_context(_cdk(arguments, _emulator_environment(cloud), paths.folder, log))
+        process = running.enter_context(_cdk(arguments, emulator_environment(cloud), paths.folder, log))
         _finish(process, paths, progress)
     _mark(cloud, wanted)
 
@@ -106,7 +106,7 @@ def _bootstrapping(
     except cloudformation.exceptions.ClientError:
         progress("Bootstrapping the local account for the CDK")
         arguments = ["bootstrap", f"aws://{cloud.account_id}/{cloud.region}"]
-        with _cdk(arguments, _emulator_environment(cloud), paths.folder, log) as process:
+        with _cdk(arguments, emulator_environment(cloud), paths.folder, log) as process:
             yield process
         return
     yield None
@@ -145,7 +145,7 @@ def _finish(process: subprocess.Popen[str], paths: Paths, progress: Callable[[st
             if progress and (text := _progress_text(line)):
                 progress(text)
     if process.wait() != 0:
-        raise DeploymentError(f"cdk failed: {_reason(lines)} (all of it: {paths.deploy_log})")
+        raise DeploymentError(f"cdk failed: {reason(lines)} (all of it: {paths.deploy_log})")
 
 
 def _progress_text(line: str) -> str | None:
@@ -158,7 +158,8 @@ def _progress_text(line: str) -> str | None:
     return None
 
 
-def _reason(lines: Sequence[str]) -> str:
+def reason(lines: Sequence[str]) -> str:
+    """Why the CDK command line failed, in one line: what of its output speaks of an error, else its last lines."""
     relevant = [line for line in lines if any(word in line.lower() for word in _RELEVANT)]
     chosen = relevant or [line for line in lines if line][-3:]
     text = " / ".join(dict.fromkeys(chosen)) or "it printed nothing"
@@ -179,11 +180,13 @@ def _own_environment() -> dict[str, str]:
     }
 
 
-def _synthesis_environment() -> dict[str, str]:
+def synthesis_environment() -> dict[str, str]:
+    """The environment of the synthesis: the user's, without an AWS account."""
     return _own_environment()
 
 
-def _emulator_environment(cloud: Cloud) -> dict[str, str]:
+def emulator_environment(cloud: Cloud) -> dict[str, str]:
+    """The environment of the deployment: leads to the emulator and nowhere else."""
     own = {name: value for name, value in _own_environment().items() if name.lower() not in _PROXY_SETTINGS}
     trust = dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), cloud.ca_bundle)
     return {

@@ -55,7 +55,6 @@ def _make(authority: Path, server: Path, key: Path) -> None:
     )
     names = [
         x509.DNSName("localhost"),
-        x509.DNSName("*.localhost"),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     ]
     server_certificate = (

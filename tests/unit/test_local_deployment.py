@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shop.local import deployment
+from shop.local.cloud import Cloud
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLOUD = Cloud(
+    endpoint_url="https://localhost:4999",
+    region="us-east-1",
+    account_id="000000000000",
+    access_key_id="test",
+    secret_access_key="test",  # noqa: S106
+    ca_bundle="/somewhere/ca.crt",
+    log_file="/somewhere/emulator.log",
+    stage="local",
+)
+FOREIGN = {
+    "AWS_PROFILE": "production",
+    "AWS_SESSION_TOKEN": "real",
+    "AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/real",
+    "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
+    "CDK_DEFAULT_ACCOUNT": "111122223333",
+}
+
+
+@pytest.fixture
+def foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**FOREIGN, "AWS_ACCESS_KEY_ID": "real", "AWS_CONFIG_FILE": "/home/me/.aws/config"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/company.pem")
+
+
+@pytest.mark.usefixtures("foreign_settings")
+def test_nothing_of_a_real_account_reaches_the_deployment() -> None:
+    environment = deployment.emulator_environment(CLOUD)
+    assert not FOREIGN.keys() & environment.keys()
+    assert "https_proxy" not in environment
+    assert environment["AWS_ACCESS_KEY_ID"] == "test"
+    assert environment["AWS_ENDPOINT_URL"] == "https://localhost:4999"
+    assert environment["AWS_CONFIG_FILE"] == environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    assert environment["NODE_EXTRA_CA_CERTS"] == environment["AWS_CA_BUNDLE"] == "/somewhere/ca.crt"
+
+
+@pytest.mark.usefixtures("foreign_settings")
+def test_synthesis_has_the_users_network_and_no_account() -> None:
+    environment = deployment.synthesis_environment()
+    assert not (FOREIGN.keys() | {"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"}) & environment.keys()
+    assert environment["https_proxy"] == "http://proxy.example.com:3128"
+    assert environment["SSL_CERT_FILE"] == "/etc/company.pem"
+    assert environment["AWS_CONFIG_FILE"] == "/dev/null"
+
+
+def test_any_change_of_an_input_changes_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "a.py").write_text("1")
+    (tmp_path / "app.py").write_text("1")
+    inputs = ("app.py", "stacks", "absent")
+    seen = [deployment.fingerprint(tmp_path, inputs)]
+    assert deployment.fingerprint(tmp_path, inputs) == seen[0]
+
+    (tmp_path / "stacks" / "a.py").write_text("2")
+    seen.append(deployment.fingerprint(tmp_path, inputs))
+    (tmp_path / "stacks" / "a.py").rename(tmp_path / "stacks" / "b.py")
+    seen.append(deployment.fingerprint(tmp_path, inputs))
+    (tmp_path / "app.py").unlink()
+    seen.append(deployment.fingerprint(tmp_path, inputs))
+
+    assert len(set(seen)) == len(seen)
+
+
+def test_byte_code_is_no_input(tmp_path: Path) -> None:
+    before = deployment.fingerprint(tmp_path, (".",))
+    cache = tmp_path / "lambdas" / "__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "handler.cpython-311.pyc").write_bytes(b"x")
+    assert deployment.fingerprint(tmp_path, (".",)) == before
+
+
+def test_a_failures_reason_is_what_matters_of_the_output() -> None:
+    lines = ["one", "Resource handler failed: no such thing", "two", "❌  local-order-pipeline failed"]
+    assert deployment.reason(lines) == "Resource handler failed: no such thing / ❌  local-order-pipeline failed"
+    assert deployment.reason(["a", "b", "c", "d", ""]) == "b / c / d"
+    assert deployment.reason([]) == "it printed nothing"
+    assert len(deployment.reason(["error " + "x" * 5_000])) < 1_000

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shop.local import cloud, emulator
+from shop.local.paths import Paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path)
+
+
+def test_a_pid_file_that_nobody_holds_is_stale_even_if_the_number_is_somebodys(paths: Paths) -> None:
+    paths.pid_file.write_text(json.dumps({"pid": os.getpid(), "port": 4566}))
+    assert emulator.find(paths) is None
+
+
+def test_a_held_pid_file_tells_process_and_port(paths: Paths) -> None:
+    with paths.pid_file.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.write(json.dumps({"pid": 7, "port": 4999}))
+        stream.flush()
+        assert emulator.find(paths) == emulator.Emulator(pid=7, port=4999)
+
+
+def test_without_a_pid_file_nothing_runs(paths: Paths) -> None:
+    assert emulator.find(paths) is None
+    status = cloud.status(paths.folder)
+    assert (status.running, status.pid, status.cloud, status.stacks) == (False, None, None, ())
+
+
+def test_a_port_that_another_program_has_is_refused_in_one_line(paths: Paths) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(emulator.EmulatorError, match=f"port: {port} is used by another program") as refusal:
+            emulator.start(paths, port, lambda _: None)
+    assert "\n" not in str(refusal.value)
+
+
+def test_down_of_what_does_not_run_removes_what_a_killed_cloud_left(paths: Paths) -> None:
+    paths.cloud_json.write_text("{}")
+    paths.data.mkdir()
+    assert cloud.down(paths.folder, progress=lambda _: None) is False
+    assert not paths.cloud_json.exists()
+    assert not paths.data.exists()
+
+
+def test_the_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_LOCAL_DIR", str(tmp_path))
+    assert cloud.default_folder() == tmp_path
+    monkeypatch.delenv("SHOP_LOCAL_DIR")
+    assert cloud.default_folder().name == ".local"
