@@ -288,12 +288,15 @@ def conclusion(ledger: Ledger) -> list[str]:
 
 def next_steps(ledger: Ledger) -> list[str]:
     """Return the commands that show more of what the demo did."""
-    any_id = next(iter(ledger.stored))
-    return [
-        f".venv/bin/python -m shop orders show {any_id}    one order as it is stored",
-        ".venv/bin/python -m shop mailbox    what subscribers got",
-        ".venv/bin/python -m shop dlq list    orders set aside, and why",
-        ".venv/bin/python -m shop orders place FILE    your own orders",
-        "make status    what runs, and where its log is",
-        "make down    stop it",
-    ]
+    shell = ".venv/bin/python -m shop"
+    first = next(answer.orderID for _, answer in ledger.sent if answer.orderID in ledger.stored)
+    commands = {
+        f"{shell} orders show {first}": "one order as it is stored",
+        f"{shell} mailbox": "what subscribers got",
+        f"{shell} dlq list": "orders set aside, and why",
+        f"{shell} orders place FILE": "your own orders",
+        "make status": "what runs, and where its log is",
+        "make down": "stop it",
+    }
+    width = max(map(len, commands))
+    return [f"{command:{width}}  {purpose}" for command, purpose in commands.items()]

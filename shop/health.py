@@ -1,6 +1,6 @@
 """What runs in a stage: the local cloud's process, the stacks that are deployed, how deep their queues are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +65,20 @@ def _deployed(stage: str) -> tuple[list[Stack], list[Queue]]:
 
 
 def stacks(target: Target) -> list[Stack]:
-    """Return the stage's stacks by name."""
+    """Return the stage's stacks by name: those whose tags say so, since one stage's name may begin another's."""
     pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
-    found = (Stack(stack["StackName"], stack["StackStatus"]) for page in pages for stack in page["Stacks"])
-    return sorted((stack for stack in found if stack.name.startswith(f"{target.stage}-")), key=lambda stack: stack.name)
+    found = [
+        Stack(stack["StackName"], stack["StackStatus"])
+        for page in pages
+        for stack in page["Stacks"]
+        if _is_of(stack, target.stage)
+    ]
+    return sorted(found, key=lambda stack: stack.name)
+
+
+def _is_of(stack: Mapping[str, Any], stage: str) -> bool:
+    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+    return tags.get("application") == "serverless-shop" and tags.get("stage") == stage
 
 
 def queues(target: Target, found: list[Stack]) -> list[Queue]:

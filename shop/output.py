@@ -78,8 +78,8 @@ def live_line() -> Iterator[Callable[[str], None]]:
     """
     err = console(stderr=True)
     if err.is_terminal:
-        with err.status("") as status:
-            yield lambda text: status.update(printable(text))
+        with err.status(Text()) as status:
+            yield lambda text: status.update(Text(printable(text)))
         return
     shown = ""
 

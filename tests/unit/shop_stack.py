@@ -3,6 +3,7 @@
 import json
 
 import boto3
+from mypy_boto3_cloudformation.type_defs import TagTypeDef
 
 from shop.target import Target
 
@@ -32,10 +33,15 @@ _TEMPLATE = {
 }
 
 
+def tags(stage: str) -> list[TagTypeDef]:
+    """Return the tags that the app gives to each of its stacks."""
+    return [{"Key": "application", "Value": "serverless-shop"}, {"Key": "stage", "Value": stage}]
+
+
 def deploy() -> Target:
     """Deploy the stack of stage `dev` into moto, which must be on, and return it as a target."""
     session = boto3.Session("key", "secret", region_name=REGION)
     cloudformation = session.client("cloudformation")
-    cloudformation.create_stack(StackName="dev-order-pipeline", TemplateBody=json.dumps(_TEMPLATE))
+    cloudformation.create_stack(StackName="dev-order-pipeline", TemplateBody=json.dumps(_TEMPLATE), Tags=tags("dev"))
     stack = cloudformation.describe_stacks(StackName="dev-order-pipeline")["Stacks"][0]
     return Target("dev", {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}, session, None)

@@ -212,13 +212,21 @@ def test_keys_that_a_throttled_table_hands_back_are_read_again(monkeypatch: pyte
 
 def test_status_shows_the_stages_stacks_and_queues(target: Target) -> None:
     send(target, ORDER)
-    target.session.client("cloudformation").create_stack(
-        StackName="prod-order-pipeline", TemplateBody='{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}'
-    )
+    cloudformation = target.client("cloudformation")
+    for name, stage in (("dev-2-order-pipeline", "dev-2"), ("dev-image-fanout", "dev")):
+        empty = '{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}'
+        cloudformation.create_stack(StackName=name, TemplateBody=empty, Tags=shop_stack.tags(stage))
+    cloudformation.create_stack(StackName="dev-of-somebody-else", TemplateBody=empty)
     stacks = health.stacks(target)
-    assert [(stack.name, stack.status) for stack in stacks] == [("dev-order-pipeline", "CREATE_COMPLETE")]
-    depths = {queue.name.split("-")[3]: queue.visible for queue in health.queues(target, stacks)}
-    assert depths == {"Orders": 0, "DeadLetters": 1, "Unannounced": 0}
+    assert [stack.name for stack in stacks] == ["dev-image-fanout", "dev-order-pipeline"]
+    assert {stack.status for stack in stacks} == {"CREATE_COMPLETE"}
+    depths = {queue.name.rsplit("-", 1)[0]: queue.visible for queue in health.queues(target, stacks)}
+    assert depths == {
+        "dev-image-fanout-Q": 0,
+        "dev-order-pipeline-Orders": 0,
+        "dev-order-pipeline-DeadLetters": 1,
+        "dev-order-pipeline-Unannounced": 0,
+    }
 
 
 def test_the_mailbox_of_a_deployed_stage_says_who_is_subscribed(target: Target) -> None:

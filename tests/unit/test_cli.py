@@ -1,0 +1,276 @@
+"""The command line: what a person may type, what is on stdout and on stderr, and the exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+import typer
+from moto import mock_aws
+from typer.testing import CliRunner, Result
+
+from shop import health, mailbox, orders, target
+from shop.cli import app, explain
+from shop.errors import ShopError
+from shop.health import Health
+from shop.local.mailbox import Mail
+from shop.target import Target
+from tests.unit import shop_stack
+from tests.unit.http_server import Reply, serving
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCEPTED = Reply(202, b'{"messageId": "m-1"}')
+
+
+def run(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+@pytest.fixture
+def dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """Stage `dev` in moto, found by whatever stage is asked for."""
+    with mock_aws():
+        deployed = shop_stack.deploy()
+        monkeypatch.setattr(target, "find", lambda _: deployed)
+        yield deployed
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, dev: Target, url: str) -> None:
+    """Point the stage's API to `url`, its key included."""
+    key = dev.client("apigateway").create_api_key(value="the-secret-key-of-the-stage")["id"]
+    outputs = {**dev.outputs, "OrdersEndpoint": url, "OrdersApiKeyId": key}
+    found = Target(dev.stage, outputs, dev.session, None)
+    monkeypatch.setattr(target, "find", lambda _: found)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("frobnicate",),
+        ("orders", "place"),
+        ("orders", "place", "f", "--connections", "0"),
+        ("up", "--port", "70000"),
+        ("dlq", "list", "--limit", "0"),
+        ("destroy",),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Usage" in result.stderr
+
+
+def test_a_cloud_that_is_down_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHOP_LOCAL_DIR", str(tmp_path))
+    for command in (["mailbox"], ["dlq", "list"], ["orders", "show", "A-1"], ["orders", "simulate"]):
+        result = run(*command, "--json")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "error: the local cloud is not running: run make up\n"
+
+
+def test_status_of_a_cloud_that_is_down_is_exit_code_3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHOP_LOCAL_DIR", str(tmp_path))
+    result = run("status", "--json")
+    assert result.exit_code == 3
+    found = json.loads(result.stdout)
+    assert (found["stage"], found["running"], found["pid"]) == ("local", False, None)
+    assert found["log_file"].startswith(str(tmp_path))
+    assert run("status").exit_code == 3
+
+
+def test_status_of_a_running_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Health(
+        "local", True, 77, "https://localhost:1", "/log", [health.Stack("s", "DONE")], [health.Queue("q", 1200, 3, 2)]
+    )
+    monkeypatch.setattr(health, "check", lambda _: found)
+    result = run("status")
+    assert result.exit_code == 0
+    for text in (
+        "77",
+        "https://localhost:1",
+        "/log",
+        "stack s",
+        "DONE",
+        "queue q",
+        "1,200 waiting, 3 in flight, 2 delayed",
+    ):
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ShopError("set this right"), "set this right"),
+        (botocore.exceptions.NoCredentialsError(), "Unable to locate credentials"),
+        (botocore.exceptions.ProfileNotFound(profile="x"), "The config profile (x) could not be found"),
+        (
+            botocore.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetItem"),
+            "GetItem: AccessDenied: no",
+        ),
+        (botocore.exceptions.ClientError({"Error": {}}, "GetItem"), "GetItem: unknown error: no message"),
+        (ValueError("a bug"), None),
+    ],
+)
+def test_what_a_person_can_mend_is_a_line_and_a_bug_is_not(error: Exception, line: str | None) -> None:
+    assert explain(error) == line
+
+
+def test_orders_are_placed_from_a_file(dev: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "orders.jsonl"
+    file.write_bytes(b'{"orderID": "A-1", "price_per_item": 3.50}\n{"orderID": "A-2"}\n')
+    refusal = Reply(400, b'{"message": "product is missing"}')
+    with serving(lambda _, body: refusal if b"A-2" in body else ACCEPTED) as server:
+        answering(monkeypatch, dev, server.url)
+        result = run("orders", "place", str(file), "--json")
+        table = run("orders", "place", str(file))
+    assert result.exit_code == table.exit_code == 1
+    assert json.loads(result.stdout) == [
+        {"orderID": "A-1", "status": 202, "messageId": "m-1", "refusal": None},
+        {"orderID": "A-2", "status": 400, "messageId": None, "refusal": "product is missing"},
+    ]
+    assert result.stderr == "1 accepted, 1 refused\n"
+    assert "m-1" in table.stdout
+    assert "product is missing" in table.stdout
+    assert server.headers[0]["x-api-key"] == "the-secret-key-of-the-stage"
+    assert b'{"orderID": "A-1", "price_per_item": 3.50}' in server.bodies
+
+
+def test_one_order_from_standard_input(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda *_: ACCEPTED) as server:
+        answering(monkeypatch, dev, server.url)
+        result = run("orders", "place", "-", stdin=b' {"orderID": "A-1"} \n')
+    assert result.exit_code == 0
+    assert server.bodies == [b'{"orderID": "A-1"}']
+
+
+def test_raw_sends_the_file_as_it_is(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = b' {"orderID": "A-1", \xff\n[1,\n'
+    with serving(lambda *_: Reply(400)) as server:
+        answering(monkeypatch, dev, server.url)
+        assert run("orders", "place", "-", stdin=broken).stderr.startswith("error: standard input: not JSON")
+        assert server.bodies == []
+        assert run("orders", "place", "-", "--raw", stdin=broken).exit_code == 1
+    assert server.bodies == [broken]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("none.json", "No such file or directory"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, reason: str) -> None:
+    file = str(tmp_path / name)
+    result = run("orders", "place", file)
+    assert (result.exit_code, result.stderr) == (1, f"error: {tmp_path / name}: {reason}\n".replace("/.:", ":"))
+
+
+def test_an_order_is_shown_exactly(dev: Target) -> None:
+    dev.client("dynamodb").put_item(
+        TableName=dev.output("OrdersTableName"),
+        Item={"orderID": {"S": "A-1"}, "product": {"S": "[b]Tea\x1b"}, "price_per_item": {"N": "0.0001"}},
+    )
+    result = run("orders", "show", "A-1", "--json")
+    assert result.exit_code == 0
+    assert '"price_per_item": 0.0001' in result.stdout
+    assert json.loads(result.stdout)["product"] == "[b]Tea\x1b"
+    assert "[b]Tea\\x1b" in run("orders", "show", "A-1").stdout
+
+
+def test_an_order_that_is_not_there_is_exit_code_1(dev: Target) -> None:
+    result = run("orders", "show", "A\x1b-1", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: no order 'A\\x1b-1' is stored in stage local\n"
+    assert dev.stage == "dev"
+
+
+def test_the_simulator_gets_what_was_given_only(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[dict[str, Any]] = []
+
+    def simulate(_: Target, event: dict[str, Any]) -> dict[str, int]:
+        events.append(event)
+        return {"sent": 1200, "invalid": 3}
+
+    monkeypatch.setattr(orders, "simulate", simulate)
+    assert run("orders", "simulate").stdout == "1,200 orders sent, 3 of them invalid\n"
+    result = run("orders", "simulate", "--count", "5", "--error-rate", "0", "--seed", "7", "--json")
+    assert json.loads(result.stdout) == {"sent": 1200, "invalid": 3}
+    assert events == [{}, {"count": 5, "error_rate": 0.0, "seed": 7}]
+    assert dev.stage == "dev"
+
+
+def test_the_mailbox_has_the_shape_of_the_contract(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    mail = Mail("arn:aws:sns:x:1:Orders", "New order A-1", "{\n}", {"event": "order.created"}, "2026-11-26T09:15:00Z")
+    monkeypatch.setattr(mailbox, "read", lambda _: [mail])
+    assert json.loads(run("mailbox", "--json").stdout) == [
+        {
+            "topic": "arn:aws:sns:x:1:Orders",
+            "subject": "New order A-1",
+            "message": "{\n}",
+            "attributes": {"event": "order.created"},
+            "received_at": "2026-11-26T09:15:00Z",
+        }
+    ]
+    table = run("mailbox").stdout
+    assert "New order A-1" in table
+    assert "{\\n}" in table
+    assert dev.stage == "dev"
+
+
+def test_dead_letters_are_shown_shortened_and_as_json_whole(dev: Target) -> None:
+    body = '{"product": "' + "x" * 500 + '"}'
+    dev.client("sqs").send_message(QueueUrl=dev.output("OrdersDeadLetterQueueUrl"), MessageBody=body)
+    result = run("dlq", "list", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert [letter["body"] for letter in found] == [body]
+    assert found[0]["reason"].startswith("invalid: product:") or found[0]["reason"].startswith("invalid: quantity:")
+    assert found[0]["receive_count"] == 1
+    assert "its receive count one higher" in result.stderr
+    table = run("dlq", "list").stdout
+    assert "Dead-letter queues: 1 message" in table
+    assert "x" * 100 not in table
+
+
+def test_nothing_heavy_is_imported_for_help_and_errors() -> None:
+    heavy = ("boto3", "botocore", "rich.table", "urllib3", "aws_cdk")
+    code = f"import sys, shop.cli; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    environment = {**os.environ, "SHOP_LOCAL_DIR": str(tmp_path)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    for command in (["status"], ["status", "--json"], ["--help"]):
+        found = subprocess.run(
+            [sys.executable, "-m", "shop", *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in found.stderr
+        assert "Exception ignored" not in found.stderr
+    os.close(writing)
+
+
+def test_an_interruption_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: str) -> Health:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(health, "check", interrupt)
+    assert run("status").exit_code == 130
+
+
+def test_the_command_line_is_a_tree_of_commands_with_help() -> None:
+    def texts(command: Any) -> Iterator[str | None]:
+        yield command.help
+        for inner in getattr(command, "commands", {}).values():
+            yield from texts(inner)
+
+    assert all(texts(typer.main.get_command(app)))

@@ -1,0 +1,158 @@
+"""The demo's orders are what it says they are, and its books notice every order that is missing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shop import demo
+from shop.dead_letters import DeadLetter
+from shop.ledger import Ledger, Planned
+from shop.local.mailbox import Mail
+from shop.order_rules import InvalidOrder, decode_order
+from shop.orders import Answer, claimed_id
+
+
+def answered(plan: Planned, number: int) -> tuple[Planned, Answer]:
+    order_id = claimed_id(plan.body)
+    if plan.end == "refused":
+        return plan, Answer(order_id, 400, None, "a reason")
+    return plan, Answer(order_id, 202, f"m-{number}", None)
+
+
+def letter(message_id: str, order_id: str | None = None) -> DeadLetter:
+    return DeadLetter("queue", message_id, order_id, "invalid", 4, "2026-11-26T09:15:00.000Z", {}, "{}")
+
+
+def mail(order_id: str) -> Mail:
+    return Mail("topic", f"New order {order_id}", "{}", {"deduplication_id": order_id}, "2026-11-26T09:15:01Z")
+
+
+@pytest.fixture
+def ended() -> Ledger:
+    """A run in which every order came to its end: 7 accepted by hand, 3 of the simulator's, one of them invalid."""
+    plans = [*demo.first_orders("run"), *demo.later_orders("run")]
+    sent = [answered(plan, number) for number, plan in enumerate(plans)]
+    stored = ["run-1", "run-2", "m-2", "SIM-x-0", "SIM-x-1"]
+    return Ledger(
+        sent=sent,
+        simulated=3,
+        simulated_invalid=1,
+        simulator_prefix="SIM-x-",
+        stored={order_id: {} for order_id in stored},
+        announced=[mail(order_id) for order_id in stored],
+        dead_letters=[letter("m-5"), letter("m-6"), letter("m-8"), letter("s-2", "SIM-x-2")],
+    )
+
+
+def test_valid_orders_are_valid_and_the_others_are_not() -> None:
+    for plan in [*demo.first_orders("run"), *demo.later_orders("run")]:
+        is_conflict = b"4.50" in plan.body
+        if plan.end in ("stored", "stored once") or is_conflict:
+            decode_order(plan.body, "message-id")
+        else:
+            with pytest.raises(InvalidOrder):
+                decode_order(plan.body, "message-id")
+
+
+def test_the_repeated_order_is_the_first_written_differently_and_the_conflict_is_another() -> None:
+    first = demo.first_orders("run")[0]
+    repeated, conflicting = demo.later_orders("run")
+    assert repeated.body != first.body
+    assert decode_order(repeated.body, "m") == decode_order(first.body, "m")
+    assert decode_order(conflicting.body, "m").order_id == "run-1"
+    assert decode_order(conflicting.body, "m") != decode_order(first.body, "m")
+
+
+def test_each_run_has_ids_of_its_own() -> None:
+    runs = {demo.new_run() for _ in range(50)}
+    assert len(runs) == 50
+    assert {claimed_id(plan.body) for plan in demo.first_orders("a")} & {
+        claimed_id(plan.body) for plan in demo.first_orders("b")
+    } == {None}
+
+
+def test_a_run_that_ended_adds_up(ended: Ledger) -> None:
+    assert (ended.accepted, ended.distinct, ended.expected_dead) == (10, 9, 4)
+    assert ended.differences() == []
+    assert ended.complete
+    lines = demo.conclusion(ended)
+    assert lines[0] == "accepted 10 - 1 repeated order = 9 = stored 5 + dead-lettered 4; announced 5"
+    assert "It adds up." in lines
+    assert any("orders show run-1 " in line for line in lines)
+
+
+def test_a_lost_order_is_noticed(ended: Ledger) -> None:
+    stored = dict(ended.stored)
+    del stored["SIM-x-1"]
+    lost = replace(ended, stored=stored)
+    assert lost.differences() == ["accepted 9 different orders, but 4 stored + 4 dead-lettered"]
+    assert demo.conclusion(lost)[1:] == ["It does not add up:", f"  {lost.differences()[0]}"]
+
+
+def test_an_order_stored_that_should_be_set_aside_is_noticed(ended: Ledger) -> None:
+    swapped = replace(
+        ended,
+        stored={**ended.stored, "run-5": {}},
+        announced=[*ended.announced, mail("run-5")],
+        dead_letters=ended.dead_letters[1:],
+    )
+    assert swapped.differences() == ["3 dead-lettered where 4 should be"]
+
+
+def test_a_missing_announcement_is_noticed_and_a_repeated_one_is_none(ended: Ledger) -> None:
+    assert replace(ended, announced=[*ended.announced, *ended.announced]).complete
+    quiet = replace(ended, announced=ended.announced[1:])
+    assert quiet.differences() == ["stored but not announced: run-1"]
+
+
+def test_a_wrong_answer_is_noticed(ended: Ledger) -> None:
+    plan, _ = ended.sent[0]
+    refused = replace(ended, sent=[(plan, Answer("run-1", 403, None, "Forbidden")), *ended.sent[1:]])
+    assert refused.differences()[0] == "every field, an exact price: should end stored, but: 403 Forbidden"
+    plan, _ = ended.sent[3]
+    taken = replace(ended, sent=[*ended.sent[:3], (plan, Answer("run-3", 202, "m-3", None)), *ended.sent[4:]])
+    assert taken.differences()[0] == "a quantity in words: should end refused, but: 202 accepted"
+
+
+def test_only_this_runs_dead_letters_count(ended: Ledger) -> None:
+    assert all(ended.owns(one) for one in ended.dead_letters)
+    assert not ended.owns(letter("m-other", "run-1"))
+    assert not ended.owns(letter("s-9", "SIM-y-2"))
+    assert not ended.owns(letter("s-9"))
+    assert not replace(ended, simulator_prefix=None).owns(letter("s-2", "SIM-x-2"))
+
+
+@pytest.mark.parametrize(
+    ("dead", "seconds_left", "end"),
+    [
+        (0, 53.2, "dead-lettered 0 of 4 (SQS sets an order aside after three failed receives: about 60 s more)"),
+        (0, 50.0, "dead-lettered 0 of 4 (SQS sets an order aside after three failed receives: about 50 s more)"),
+        (2, -3.0, "dead-lettered 2 of 4 (SQS sets an order aside after three failed receives: about 10 s more)"),
+        (4, -3.0, "dead-lettered 4 of 4"),
+        (-1, 1.0, "dead-lettered 0 of 4 (SQS sets an order aside after three failed receives: about 10 s more)"),
+    ],
+)
+def test_the_time_that_passes_is_shown(ended: Ledger, dead: int, seconds_left: float, end: str) -> None:
+    line = demo.progress_line(ended, dead, seconds_left)
+    assert line.strip() == f"accepted 10 → stored 5 → announced 5 · {end}"
+
+
+def test_long_tables_say_how_much_is_left_out(ended: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    item = {
+        "orderID": {"S": "run-1"},
+        "product": {"S": "Tea"},
+        "quantity": {"N": "2"},
+        "price_per_item": {"N": "3.5"},
+        "received_at": {"S": "2026-11-26T09:15:00.000Z"},
+    }
+    stored: dict[str, Mapping[str, Any]] = {
+        f"run-{number}": {**item, "orderID": {"S": f"run-{number}"}} for number in range(1, 16)
+    }
+    demo.show(replace(ended, stored=stored))
+    shown = capsys.readouterr().out
+    assert "Stored: 15" in shown
+    assert "… and 3 more" in shown
+    assert "run-12 " in shown
+    assert "run-13 " not in shown
