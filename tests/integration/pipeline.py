@@ -1,0 +1,116 @@
+"""The deployed order pipeline as a test's client sees it: sends, looks, counts."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from shop.local import mailbox
+from shop.local.clients import client
+from shop.local.cloud import Cloud
+from shop.local.mailbox import Mail
+
+_CONNECTIONS = 16
+_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    cloud: Cloud
+    outputs: Mapping[str, str]
+
+    def client(self, service: str) -> Any:
+        return client(self.cloud, service)
+
+    @cached_property
+    def api_key(self) -> str:
+        answer = self.client("apigateway").get_api_key(apiKey=self.outputs["OrdersApiKeyId"], includeValue=True)
+        return str(answer["value"])
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.cloud.ca_bundle)
+
+    @cached_property
+    def _sqs(self) -> Any:
+        return self.client("sqs")
+
+    def post(self, body: str | bytes, headers: Mapping[str, str] | None = None) -> Response:
+        """POST /orders with the API key, unless other headers are given."""
+        sent = {"content-type": "application/json", "x-api-key": self.api_key} if headers is None else dict(headers)
+        data = body.encode() if isinstance(body, str) else body
+        request = urllib.request.Request(self.outputs["OrdersEndpoint"], data, sent, method="POST")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, context=self._tls, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+                return Response(answer.status, json.load(answer))
+        except urllib.error.HTTPError as refusal:
+            return Response(refusal.code, json.loads(refusal.read() or b"null"))
+
+    def post_all(self, bodies: Iterable[str]) -> list[Response]:
+        """POST many orders over parallel connections."""
+        with ThreadPoolExecutor(_CONNECTIONS) as threads:
+            return list(threads.map(self.post, bodies))
+
+    def enqueue(self, body: str, attributes: Mapping[str, str] | None = None) -> str:
+        """Puts a message on the orders queue as an operator; returns its id."""
+        values = {name: {"DataType": "String", "StringValue": text} for name, text in (attributes or {}).items()}
+        answer = self._sqs.send_message(
+            QueueUrl=self.outputs["OrdersQueueUrl"], MessageBody=body, MessageAttributes=values
+        )
+        return str(answer["MessageId"])
+
+    def stored(self, order_id: str) -> dict[str, Any] | None:
+        """The stored item in DynamoDB's low-level form."""
+        table = self.outputs["OrdersTableName"]
+        key = {"orderID": {"S": order_id}}
+        item = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+        return dict(item) if item else None
+
+    def stored_ids(self, prefix: str) -> set[str]:
+        """The ids of all stored orders that start so."""
+        pages = (
+            self.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self.outputs["OrdersTableName"], ProjectionExpression="orderID", ConsistentRead=True)
+        )
+        found = {item["orderID"]["S"] for page in pages for item in page["Items"]}
+        return {order_id for order_id in found if order_id.startswith(prefix)}
+
+    def mails(self, prefix: str) -> list[Mail]:
+        """The announcements of orders whose ids start so."""
+        topic = self.outputs["OrderTopicArn"]
+        return [
+            mail
+            for mail in mailbox.read(self.cloud)
+            if mail.topic == topic and mail.attributes["deduplication_id"].startswith(prefix)
+        ]
+
+    def queued(self) -> dict[str, str]:
+        """Body by message id of what is on the orders queue, visible or in flight."""
+        return self._messages(self.outputs["OrdersQueueUrl"])
+
+    def dead_letters(self) -> dict[str, str]:
+        """Body by message id of what is in the orders' dead-letter queue."""
+        return self._messages(self.outputs["OrdersDeadLetterQueueUrl"])
+
+    def _messages(self, queue_url: str) -> dict[str, str]:
+        """Looks into a queue without receiving, so that no receive count rises."""
+        address = f"{self.cloud.endpoint_url}/_ministack/sqs/messages"
+        with urllib.request.urlopen(address, context=self._tls, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+            queues = json.load(answer)["messages"][self.cloud.account_id][self.cloud.region]
+        name = queue_url.rsplit("/", 1)[-1]
+        found: list[dict[str, str]] = next(
+            (messages for queue, messages in queues.items() if queue.endswith(f"/{name}")), []
+        )
+        return {message["MessageId"]: message["Body"] for message in found}
