@@ -132,10 +132,10 @@ def demo(as_json: Json = False) -> None:
 @app.command()
 def destroy(stage: Annotated[str, typer.Option("--stage", help="A deployed stage; prod is refused.")]) -> None:
     """Empty a stage's versioned buckets, then destroy its stacks."""
-    from shop import destroy as destruction
+    from shop.destroy import destroy as destroy_stage
     from shop.output import note
 
-    destruction.destroy(stage, progress=note)
+    destroy_stage(stage, progress=note)
 
 
 @orders_app.command("place")
