@@ -1,0 +1,251 @@
+"""What the notifier publishes, and what it reports when records or the topic fail."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from order_notifier import handler as notifier
+from order_notifier.announcement import announce, size, to_json
+from shared.order_items import StoredOrder, to_item
+from shared.order_rules import Order
+from tests.unit.fakes import Clock, FakeBatchService, client_error, timeout
+
+RECEIVED_AT = "2026-11-26T09:15:00.123Z"
+FULL = StoredOrder(Order("A-1001", "Caffè Latte", 2, Decimal("3.5"), "C-7", "2026-11-26T09:15:00Z"), RECEIVED_AT)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setenv("ORDER_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:orders")
+    notifier._announced_early.clear()
+    return clock
+
+
+@pytest.fixture
+def topic(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> FakeBatchService:  # noqa: ARG001 (its set-up is needed)
+    topic = FakeBatchService()
+    monkeypatch.setattr(notifier, "_sns", topic)
+    return topic
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[Any]:  # noqa: ARG001 (its set-up is needed)
+    """A queue subscribed to a topic of moto's; call it for the notifications that it got."""
+    with mock_aws():
+        sns, sqs = boto3.client("sns"), boto3.client("sqs")
+        arn = sns.create_topic(Name="orders")["TopicArn"]
+        url = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
+        queue_arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
+        monkeypatch.setattr(notifier, "_sns", sns)
+        monkeypatch.setenv("ORDER_TOPIC_ARN", arn)
+        yield lambda: [
+            json.loads(message["Body"])
+            for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        ]
+
+
+def record(number: int, stored: StoredOrder | None = None, **changes: Any) -> dict[str, Any]:
+    stored = stored or StoredOrder(Order(f"A-{number}", "Espresso", 1, Decimal("2.2")), RECEIVED_AT)
+    return {"eventName": "INSERT", "dynamodb": {"SequenceNumber": str(number), "NewImage": to_item(stored)}} | changes
+
+
+def poison(number: int) -> dict[str, Any]:
+    return record(number, dynamodb={"SequenceNumber": str(number), "NewImage": {"orderID": {"S": f"A-{number}"}}})
+
+
+def run(clock: Clock, *records: Mapping[str, Any]) -> str | None:
+    """Runs the handler; the sequence number that it reports as the first failed."""
+    failures = notifier.handler({"Records": list(records)}, clock)["batchItemFailures"]
+    assert len(failures) <= 1
+    return failures[0]["itemIdentifier"] if failures else None
+
+
+def announced(topic: FakeBatchService) -> list[str]:
+    return [entry["Subject"].removeprefix("New order ") for entry in topic.taken]
+
+
+def test_the_announcement_as_subscribers_get_it(mailbox: Any, clock: Clock) -> None:
+    assert run(clock, record(1, FULL)) is None
+    (mail,) = mailbox()
+    assert mail["Subject"] == "New order A-1001"
+    assert mail["Message"] == (
+        "{\n"
+        '  "orderID": "A-1001",\n'
+        '  "customer_id": "C-7",\n'
+        '  "product": "Caffè Latte",\n'
+        '  "quantity": 2,\n'
+        '  "price_per_item": 3.5,\n'
+        '  "order_date": "2026-11-26T09:15:00Z",\n'
+        '  "received_at": "2026-11-26T09:15:00.123Z"\n'
+        "}"
+    )
+    assert {name: value["Value"] for name, value in mail["MessageAttributes"].items()} == {
+        "event": "order.created",
+        "deduplication_id": "A-1001",
+        "product": "Caffè Latte",
+    }
+
+
+def test_a_batch_is_published_in_one_call_in_order(topic: FakeBatchService, clock: Clock) -> None:
+    assert run(clock, *(record(number) for number in range(1, 11))) is None
+    assert len(topic.calls) == 1
+    assert announced(topic) == [f"A-{number}" for number in range(1, 11)]
+
+
+def test_only_new_items_are_announced(topic: FakeBatchService, clock: Clock) -> None:
+    assert run(clock, record(1, eventName="MODIFY"), record(2, eventName="REMOVE"), record(3)) is None
+    assert announced(topic) == ["A-3"]
+    assert run(clock, record(4, eventName="MODIFY")) is None
+    assert len(topic.calls) == 1
+
+
+@pytest.mark.parametrize("failure", [("InternalError", False), ("Throttled", True), ("ThrottledException", False)])
+def test_entries_that_failed_for_a_moment_are_published_again(
+    topic: FakeBatchService, clock: Clock, failure: tuple[str, bool]
+) -> None:
+    topic.answers = [{1: failure}, {0: failure}]
+    assert run(clock, record(1), record(2), record(3)) is None
+    assert announced(topic) == ["A-1", "A-3", "A-2"]
+    assert [len(call) for call in topic.calls] == [3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "error", [timeout(), client_error("Throttling"), client_error("InternalFailure", 500)], ids=repr
+)
+def test_calls_that_failed_for_a_moment_are_made_again(topic: FakeBatchService, clock: Clock, error: Exception) -> None:
+    topic.answers = [error, error]
+    assert run(clock, record(1), record(2)) is None
+    assert announced(topic) == ["A-1", "A-2"]
+
+
+def test_a_call_refused_for_good_is_reported_at_once(topic: FakeBatchService, clock: Clock) -> None:
+    topic.answers = [client_error("AuthorizationError", 403)]
+    assert run(clock, record(1), record(2)) == "1"
+    assert len(topic.calls) == 1
+
+
+def test_a_lasting_failure_ends_in_time(topic: FakeBatchService, clock: Clock) -> None:
+    topic.answers = [client_error("Throttling")] * 1000
+    assert run(clock, record(1), record(2)) == "1"
+    assert len(topic.calls) > 5
+    assert clock.seconds_left > 2.0
+
+
+def test_a_poisoned_record_is_reported_and_blocks_nobody(topic: FakeBatchService, clock: Clock) -> None:
+    assert run(clock, record(1), poison(2), record(3), poison(4), record(5)) == "2"
+    assert announced(topic) == ["A-1", "A-3", "A-5"]
+
+
+@pytest.mark.parametrize("image", [{}, None])
+def test_a_record_without_an_image_is_poison(topic: FakeBatchService, clock: Clock, image: Any) -> None:
+    change = {"SequenceNumber": "1"} | ({} if image is None else {"NewImage": image})
+    assert run(clock, record(1, dynamodb=change), record(2)) == "1"
+    assert announced(topic) == ["A-2"]
+
+
+def poll(clock: Clock, records: list[dict[str, Any]], retries: int) -> list[dict[str, Any]]:
+    """Delivers like Lambda's poller: again from the first failed record on; returns what it gives up on.
+
+    ("Configuring partial batch response with DynamoDB and Lambda": the batch is bisected at the returned sequence
+    number, and only the remaining records are retried.)
+    """
+    numbers = [entry["dynamodb"]["SequenceNumber"] for entry in records]
+    for _ in range(retries + 1):
+        clock.seconds_left = 10.0
+        failed = run(clock, *records)
+        if failed is None:
+            return []
+        records = records[numbers.index(failed) :]
+        numbers = numbers[numbers.index(failed) :]
+    return records
+
+
+def test_with_a_poisoned_record_all_others_are_announced_once(topic: FakeBatchService, clock: Clock) -> None:
+    given_up = poll(clock, [record(1), poison(2), record(3), record(4)], retries=3)
+    assert given_up[0] == poison(2)
+    assert announced(topic) == ["A-1", "A-3", "A-4"]
+
+
+def test_with_one_entry_refused_for_a_while_all_are_announced_once(topic: FakeBatchService, clock: Clock) -> None:
+    refusals = iter([True] * 2 + [False] * 10)
+    topic.refuse = lambda entry: entry["Subject"] == "New order A-2" and next(refusals)
+    assert poll(clock, [record(1), record(2), record(3)], retries=3) == []
+    assert announced(topic) == ["A-1", "A-3", "A-2"]
+
+
+def test_another_order_under_a_known_sequence_number_is_announced(topic: FakeBatchService, clock: Clock) -> None:
+    run(clock, poison(1), record(2))
+    assert run(clock, record(2, FULL)) is None
+    assert announced(topic) == ["A-2", "A-1001"]
+
+
+failures = st.dictionaries(st.integers(0, 9), st.just(("InternalError", True)))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=10), st.lists(failures, max_size=4))
+def test_every_order_is_announced_once(poisoned: list[bool], answers: list[dict[int, tuple[str, bool]]]) -> None:
+    records = [poison(n) if bad else record(n) for n, bad in enumerate(poisoned)]
+    clock, topic = Clock(), FakeBatchService(answers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notifier, "_sns", topic)
+        patch.setenv("ORDER_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:orders")
+        notifier._announced_early.clear()
+        given_up = poll(clock, records, retries=len(answers) + 1)
+    assert sorted(announced(topic)) == sorted(f"A-{n}" for n, bad in enumerate(poisoned) if not bad)
+    assert given_up == (records[poisoned.index(True) :] if any(poisoned) else [])
+
+
+@pytest.mark.parametrize(
+    ("product", "attribute"),
+    [
+        ("\0", "\ufffd"),
+        ("a\x1bb\ufffe\uffff", "a\ufffdb\ufffd\ufffd"),
+        ("😀 é \x7f\x85", "😀 é \x7f\x85"),
+        ("tab\tline\n", "tab\tline\n"),
+        ("\U0001ffff", "\U0001ffff"),
+        (" ", " "),
+        ("\ufffe" * 200, "\ufffd" * 200),
+    ],
+)
+def test_what_sns_cannot_carry(product: str, attribute: str) -> None:
+    entry = announce(StoredOrder(FULL.order._replace(product=product), RECEIVED_AT), "0")
+    assert json.loads(entry["Message"])["product"] == product
+    assert entry["MessageAttributes"]["product"]["StringValue"] == attribute
+    refused = set("\0\x1b\ufffe\uffff")
+    assert not refused & set(entry["Message"] + entry["MessageAttributes"]["product"]["StringValue"])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200), st.integers(0, 10_000_000_000))
+def test_every_message_can_be_parsed_and_has_exact_numbers(product: str, units: int) -> None:
+    order = FULL.order._replace(product=product, price_per_item=Decimal(units).scaleb(-4))
+    message = json.loads(to_json(StoredOrder(order, RECEIVED_AT)), parse_float=Decimal, parse_int=Decimal)
+    assert (message["product"], message["price_per_item"]) == (product, order.price_per_item)
+
+
+def test_large_announcements_are_spread_over_calls(topic: FakeBatchService, clock: Clock) -> None:
+    long_date = f"2026-11-26T09:15:00.{'1' * 120_000}Z"
+    large = [
+        StoredOrder(Order(f"A-{n}", "😀" * 200, 1, Decimal(1), "\ufffe" * 64, long_date), RECEIVED_AT) for n in range(5)
+    ]
+    assert run(clock, *(record(number, stored) for number, stored in enumerate(large))) is None
+    assert [len(call) for call in topic.calls] == [2, 2, 1]
+    assert announced(topic) == [f"A-{n}" for n in range(5)]
+    for call in topic.calls:
+        assert sum(size(entry) for entry in call) <= 262_144  # type: ignore[arg-type, misc]
+
+
+def test_the_largest_order_fits_into_one_announcement() -> None:
+    date = f"2026-11-26T09:15:00.{'1' * (200_000 - 21)}Z"
+    largest = Order("A" * 64, "\0" * 200, 10_000, Decimal("999999.9999"), "\0" * 64, date)
+    assert size(announce(StoredOrder(largest, RECEIVED_AT), "0")) < 262_144
