@@ -27,6 +27,8 @@ LONGEST_WAIT = 150.0
 POLL_EVERY = 0.5
 SIMULATED_IDS = "SIM-"
 """The simulator names its orders `SIM-<run>-<number>`."""
+READ_AGAIN_EVERY = 5.0
+"""Seconds between two readings of the dead-letter queue; each makes receive counts rise."""
 SHOWN_ROWS = 12
 
 
@@ -210,16 +212,17 @@ def _wait_until_stored(watch: Watch, order_id: str) -> None:
 def _follow(watch: Watch, ledger: Ledger) -> Ledger:
     """Return the ledger when every order has its end, or as it is when that takes too long."""
     enough = watch.dead_letters_before + ledger.expected_dead
+    next_read = 0.0
     with live_line() as show_line:
         for waited in _polls():
             dead = watch.dead_letters()
             ledger = _look(watch, ledger)
             left = watch.seconds_to_dead_letter - waited
             show_line(progress_line(ledger, dead - watch.dead_letters_before, left))
-            if dead >= enough:
+            if dead >= enough and waited >= next_read:
                 ledger = _read_dead_letters(watch, ledger)
-                # Somebody else's message may be among them: go on until this run's own are all there.
-                enough = dead + ledger.expected_dead - len(ledger.dead_letters)
+                # Somebody else's message may be among them, or another reader may hold one of this run's.
+                next_read = waited + READ_AGAIN_EVERY
             if ledger.complete:
                 return ledger
     return _read_dead_letters(watch, ledger)
