@@ -34,7 +34,8 @@ REGION = "us-east-1"
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 30.0
-_STOP_SECONDS = 40.0
+_STOP_SECONDS = 2.0
+_KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_LINES = 5
 
@@ -85,7 +86,7 @@ def _parse_pid(text: str) -> Emulator | None:
 def start(paths: Paths, port: int | None, progress: Callable[[str], None]) -> Emulator:
     """The running emulator of this folder, started if there is none. Raises EmulatorError.
 
-    Without a `port` it is the one of the last time, 4566, or any that is free, in that order.
+    Without a `port` it is 4566, or any that is free where another program has that one.
     """
     running = find(paths)
     if running and _is_healthy(paths, running.port):
@@ -101,18 +102,28 @@ def start(paths: Paths, port: int | None, progress: Callable[[str], None]) -> Em
 
 
 def stop(paths: Paths, emulator: Emulator) -> None:
-    """End the emulator and the functions' processes, and wait for the end."""
+    """End the emulator and the functions' processes, and wait for the end.
+
+    Its state ends with it: the emulator could keep it over a restart, but then the readers of a table's stream lose
+    their place and announce nothing any more, and stopping takes half a minute.
+    """
     _signal(emulator.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while find(paths):
-        if time.monotonic() > deadline:
-            _signal(emulator.pid, signal.SIGKILL)
-            deadline = time.monotonic() + _STOP_SECONDS
-        time.sleep(_POLL_SECONDS)
+    if not _ends(paths, _STOP_SECONDS):
+        _signal(emulator.pid, signal.SIGKILL)
+        _ends(paths, _KILL_SECONDS)
     # The emulator leads a process group of its own; what is left of it are functions that hang.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(emulator.pid, signal.SIGKILL)
     paths.pid_file.unlink(missing_ok=True)
+
+
+def _ends(paths: Paths, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while find(paths):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
