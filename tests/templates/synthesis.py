@@ -14,6 +14,9 @@ import app as shop_app
 
 Template = dict[str, Any]
 
+_CDK_JSON = Path(__file__).parents[2] / "cdk.json"
+"""Its feature flags shape the templates, and only the CDK's command line reads them by itself."""
+
 
 @dataclass(frozen=True)
 class Synthesis:
@@ -26,7 +29,8 @@ class Synthesis:
 @functools.cache
 def synthesise(stage: str) -> Synthesis:
     folder = Path(tempfile.mkdtemp(prefix=f"synth-{stage}-"))
-    app = App(context={"stage": stage}, outdir=str(folder))
+    flags = json.loads(_CDK_JSON.read_text())["context"]
+    app = App(context=flags | {"stage": stage}, outdir=str(folder))
     shop_app.build(app)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
     findings = []
