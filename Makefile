@@ -2,6 +2,8 @@
 # For GNU make 3.81 (macOS) and later. What is more than a line is in Python: shop/local/tools.py.
 
 STAGE ?= dev
+# More settings for the stage, such as CONTEXT="-c alarm_email=you@example.com" (stacks/settings.py has all of them).
+CONTEXT ?=
 
 # The first of these that is new enough sets up .venv; everything after that runs in .venv.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -53,16 +55,16 @@ format: setup ## put the code into the one form
 
 synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
-		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)"
+		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
 
 diff: setup ## what a deployment of STAGE would change on AWS
-	@$(CDK) diff --context stage="$(STAGE)"
+	@$(CDK) diff --context stage="$(STAGE)" $(CONTEXT)
 
 bootstrap: setup ## prepare the AWS account and region for the CDK, once
-	@$(CDK) bootstrap --context stage="$(STAGE)"
+	@$(CDK) bootstrap --context stage="$(STAGE)" $(CONTEXT)
 
 deploy: setup ## deploy STAGE to AWS
-	@$(CDK) deploy --all --context stage="$(STAGE)" --outputs-file "cdk.out/outputs-$(STAGE).json"
+	@$(CDK) deploy --all --context stage="$(STAGE)" $(CONTEXT) --outputs-file "cdk.out/outputs-$(STAGE).json"
 
 destroy: setup ## remove STAGE from AWS; refuses prod
 	@$(IN_VENV) -m shop destroy --stage "$(STAGE)"
