@@ -54,7 +54,8 @@ format: setup ## put the code into the one form
 	@$(IN_VENV) -m ruff format
 
 synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
-	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
+		AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
 		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
 
 diff: setup ## what a deployment of STAGE would change on AWS
