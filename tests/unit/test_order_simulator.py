@@ -156,7 +156,7 @@ def test_a_missing_queue_is_an_error_at_once(queue: FakeBatchService, clock: Clo
 
 
 def test_the_end_of_the_functions_time_is_an_error_with_counts(queue: FakeBatchService, clock: Clock) -> None:
-    clock.seconds_left = 2.0
+    clock.seconds_left = 0.7
     with pytest.raises(simulator.NotAllSentError, match=r"^SQS took 0 of 20 orders"):
         simulator.handler({}, clock)
     assert queue.calls == []
