@@ -255,6 +255,7 @@ def test_a_redelivery_is_known_even_when_most_of_the_time_is_gone(table: FakeTab
     process(clock, message("m-1", order("A-1")))
     clock.seconds_left = 1.0
     assert process(clock, message("m-1", order("A-1"))) == []
+    assert len(table.reads) == 1
 
 
 def test_pauses_are_random_below_a_bound_that_doubles(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
