@@ -47,10 +47,13 @@ def destroy(stage: str, *, progress: Callable[[str], None]) -> None:
 
 
 def stage_buckets(session: boto3.Session, stage: str) -> list[str]:
-    """The names of the buckets that the stage's stacks made and still have."""
+    """The names of the buckets that the stage's stacks made and still have. Raises DestroyError where it has no stack."""
     cloudformation = session.client("cloudformation")
-    buckets = []
-    for stack in _stacks(cloudformation, stage):
+    stacks = list(_stacks(cloudformation, stage))
+    if not stacks:
+        raise DestroyError(f"stage {stage}: region {session.region_name} has no stack of it")
+    buckets: list[str] = []
+    for stack in stacks:
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
             buckets += [
                 resource["PhysicalResourceId"]

@@ -122,6 +122,11 @@ def test_prod_and_the_local_cloud_are_refused(stage: str, monkeypatch: pytest.Mo
     assert "\n" not in str(refusal.value)
 
 
+def test_a_stage_without_stacks_is_said(session: boto3.Session) -> None:
+    with pytest.raises(destroy.DestroyError, match=f"stage test: region {REGION} has no stack of it"):
+        destroy.stage_buckets(session, "test")
+
+
 def test_a_failing_cdk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "cdk_command", lambda: ["false"])
     monkeypatch.setattr(destroy, "stage_buckets", lambda *_: [])
