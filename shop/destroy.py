@@ -47,7 +47,7 @@ def destroy(stage: str, *, progress: Callable[[str], None]) -> None:
 
 
 def stage_buckets(session: boto3.Session, stage: str) -> list[str]:
-    """The names of the buckets that the stage's stacks made and still have. Raises DestroyError where it has no stack."""
+    """The names of the buckets that the stage's stacks made and still have. Raises DestroyError without a stack."""
     cloudformation = session.client("cloudformation")
     stacks = list(_stacks(cloudformation, stage))
     if not stacks:
