@@ -1,5 +1,6 @@
 """Reading dead-letter queues: every message is seen once and given back, and its reason is the processor's."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -135,6 +136,22 @@ def test_no_more_than_the_limit_is_received(target: Target) -> None:
         send(target, f"{number}")
     assert len(dead_letters.read_all(target, limit=12)) == 12
     assert (depth(target).visible, depth(target).in_flight) == (25, 0)
+
+
+def test_reading_ends_when_messages_come_back_before_it_is_done(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that takes longer to read than messages stay hidden would otherwise be read for ever."""
+    monkeypatch.setattr(dead_letters, "HOLD_SECONDS", 0)
+    receive, calls = dead_letters._receive, itertools.count(1)
+
+    def receive_at_most_ten_times(*arguments: Any) -> Any:
+        assert next(calls) <= 10
+        return receive(*arguments)
+
+    monkeypatch.setattr(dead_letters, "_receive", receive_at_most_ten_times)
+    message_id = send(target, ORDER)
+    assert only(dead_letters.read_all(target)).message_id == message_id
 
 
 def test_messages_are_given_back_after_an_interruption(target: Target) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from types import SimpleNamespace
@@ -188,15 +189,17 @@ def test_nothing_more_is_sent_when_the_api_cannot_be_reached() -> None:
     assert [answer.refusal for answer in answers[1:]] == ["not sent: the API cannot be reached"] * 2
 
 
-def test_an_interruption_ends_the_repeats_and_sends_no_more() -> None:
-    patient = Backoff(attempts=6, first=60, longest=60)
+def test_an_interruption_ends_the_repeats_and_sends_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "delay", lambda *_: 60.0)
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
+    started = time.monotonic()
     with serving(lambda number, _: ACCEPTED if number == 0 else Reply(503)) as server, pytest.raises(KeyboardInterrupt):
-        orders.place(api(server, patient), [ORDER] * 500, 2, interrupt)
+        orders.place(api(server, Backoff()), [ORDER] * 500, 2, interrupt)
     assert len(server.bodies) < 500
+    assert time.monotonic() - started < 30
 
 
 @mock_aws
