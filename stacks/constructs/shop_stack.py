@@ -10,15 +10,17 @@ class ShopStack(Stack):
     """A stack of one stage."""
 
     def __init__(self, scope: Construct, name: str, settings: Settings, *, description: str) -> None:
+        tags = {"application": "serverless-shop", "stage": settings.stage}
         super().__init__(
             scope,
             f"{settings.stage}-{name}",
             description=description,
             termination_protection=settings.keep_data,
+            tags=tags,  # of the stack itself; its resources get theirs below
         )
         self.settings = settings
-        Tags.of(self).add("application", "serverless-shop")
-        Tags.of(self).add("stage", settings.stage)
+        for key, value in tags.items():
+            Tags.of(self).add(key, value)
 
     def output(self, key: str, value: str, description: str) -> None:
         """Declares a stack output that others find by exactly this key."""

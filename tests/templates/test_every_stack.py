@@ -1,6 +1,7 @@
 """What holds for every stack of every stage: cdk-nag, cfn-lint, and the house rules, each shown to fail."""
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,16 @@ def test_data_is_kept_in_prod_and_only_there(stage: str) -> None:
         finding for template in synthesise(stage).templates.values() for finding in rules.data_is_kept(template)
     ]
     assert bool(findings) == (stage != "prod"), findings
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stacks_carry_the_tags_that_commands_find_them_by(stage: str) -> None:
+    manifest = json.loads((synthesise(stage).folder / "manifest.json").read_text())
+    stacks = [artifact for artifact in manifest["artifacts"].values() if artifact["type"] == "aws:cloudformation:stack"]
+    assert [stack["properties"]["tags"] for stack in stacks] == [
+        {"application": "serverless-shop", "stage": stage} for _ in stacks
+    ]
+    assert stacks
 
 
 def _first(template: Template, resource_type: str) -> Any:
