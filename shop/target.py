@@ -118,12 +118,7 @@ def local_outputs(folder: Path) -> dict[str, str]:
 
 def _closed_config() -> Config:
     """Client settings that keep the local cloud's traffic on this machine whatever the environment says."""
-    return Config(
-        proxies={},
-        use_fips_endpoint=False,
-        use_dualstack_endpoint=False,
-        connect_timeout=5,
-    )
+    return Config(proxies={}, connect_timeout=5)
 
 
 def _deployed_outputs(session: boto3.Session, stage: str) -> dict[str, str]:

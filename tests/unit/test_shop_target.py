@@ -95,8 +95,7 @@ def test_the_local_target_is_closed_to_the_users_settings(monkeypatch: pytest.Mo
     assert client.meta.endpoint_url == "https://localhost:4999"
     assert client.meta.region_name == "us-east-1"
     assert client.meta.config.proxies == {}
-    assert client.meta.config.use_fips_endpoint is False
-    assert client.meta.config.use_dualstack_endpoint is False
+    assert client.generate_presigned_url("list_queues").startswith("https://localhost:4999")
     assert client._endpoint.http_session._verify == "/somewhere/ca.crt"
     assert found.ca_bundle == "/somewhere/ca.crt"
 
