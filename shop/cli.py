@@ -81,7 +81,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Stop the local cloud."""
+    """Stop the local cloud; what is in it is gone, but for the mailbox."""
     from shop.local import cloud
     from shop.output import note
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shop.errors import ShopError
-from shop.local import emulator, tools
+from shop.local import emulator, mailbox, tools
 from shop.local.files import exclusive, write_json
 from shop.local.paths import Paths
 
@@ -75,7 +75,7 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
     Harmless on a cloud that is up, and takes over whatever an interrupted `up` left. `port` must be free; None takes
     4566 or any free one. Raises ShopError with one line.
     """
-    from shop.local import deployment, mailbox  # noqa: PLC0415 - boto3 takes a third of a second, `down` needs none
+    from shop.local import deployment  # noqa: PLC0415 - boto3 takes a third of a second, `down` needs none
 
     paths = Paths(folder.resolve())
     with exclusive(paths.lock_file):
@@ -83,23 +83,29 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
         cloud = _cloud(paths, running)
         deployment.deploy(paths, cloud, progress)
         mailbox.subscribe(cloud)
+        mailbox.restore(cloud, paths.mailbox_json)
         write_json(paths.outputs_json, deployment.outputs(cloud))
         write_json(paths.cloud_json, asdict(cloud))
     return cloud
 
 
 def down(folder: Path, *, progress: Progress) -> bool:
-    """Stop the emulator, and with it end the cloud: the next `up` starts afresh. False where none runs."""
+    """Stop the emulator, and with it end the cloud: the next `up` has new queues and tables, and the mail of before.
+
+    False where none runs.
+    """
     paths = Paths(folder.resolve())
     with exclusive(paths.lock_file):
+        _keep_mail(paths, progress)
         return _stop(paths, progress)
 
 
 def reset(folder: Path, *, progress: Progress) -> None:
-    """Stop the emulator and remove all that it wrote."""
+    """Stop the emulator and remove all that it wrote, mail included."""
     paths = Paths(folder.resolve())
     with exclusive(paths.lock_file):
         _stop(paths, progress)
+        paths.mailbox_json.unlink(missing_ok=True)
         for leftover in (paths.tls, paths.assembly):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -113,6 +119,16 @@ def status(folder: Path) -> Status:
     cloud = _read_cloud(paths)
     stacks = tuple(_read_json(paths.outputs_json)) if cloud else ()
     return Status(paths.folder, running.pid, running.port, cloud, stacks)
+
+
+def _keep_mail(paths: Paths, progress: Progress) -> None:
+    cloud = _read_cloud(paths)
+    if cloud is None or emulator.find(paths) is None:
+        return
+    try:
+        mailbox.save(cloud, paths.mailbox_json)
+    except mailbox.MailboxError as error:
+        progress(f"Mail is not kept: {error}")
 
 
 def _stop(paths: Paths, progress: Progress) -> bool:

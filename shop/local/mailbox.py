@@ -1,7 +1,8 @@
 """What the topics' e-mail subscribers would get, kept where a person and a test can read it.
 
 A queue of the local cloud's own is subscribed to every topic of the stacks. It is read through the emulator's
-inspection address and never received from, so that reading changes nothing.
+inspection address and never received from, so that reading changes nothing. The emulator forgets everything when it
+stops; mail is kept beside it and put back at the next start, until the cloud is reset.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shop.errors import ShopError
+from shop.local.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from shop.local.cloud import Cloud
 
@@ -63,11 +66,42 @@ def subscribe(cloud: Cloud) -> None:
             sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
 
+def save(cloud: Cloud, file: Path) -> None:
+    """Keep the mail in a file for `restore`. Raises MailboxError where the cloud does not answer."""
+    write_json(file, [*_saved(file), *(message["Body"] for message in _messages(cloud))])
+
+
+def restore(cloud: Cloud, file: Path) -> None:
+    """Put back the mail that `save` kept. What a restart cut short left behind is put back once all the same."""
+    from shop.local.clients import client  # noqa: PLC0415 - reading needs no boto3, which takes a third of a second
+
+    sqs = client(cloud, "sqs")
+    for body in _saved(file):
+        sqs.send_message(QueueUrl=_queue_url(cloud), MessageBody=body)
+    file.unlink(missing_ok=True)
+
+
 def read(cloud: Cloud) -> list[Mail]:
-    """All announcements since the cloud was started, oldest first. Raises MailboxError where it does not answer."""
+    """All announcements since the cloud was reset, oldest first. Raises MailboxError where it does not answer."""
+    return parse(_messages(cloud))
+
+
+def _saved(file: Path) -> list[str]:
+    try:
+        bodies: list[str] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return []
+    return bodies
+
+
+def _queue_url(cloud: Cloud) -> str:
+    return f"{cloud.endpoint_url}/{cloud.account_id}/{_QUEUE_NAME}"
+
+
+def _messages(cloud: Cloud) -> list[dict[str, Any]]:
+    """What is in the queue, looked at without receiving."""
     context = ssl.create_default_context(cafile=cloud.ca_bundle)
-    queue_url = f"{cloud.endpoint_url}/{cloud.account_id}/{_QUEUE_NAME}"
-    query = urllib.parse.urlencode({"QueueUrl": queue_url, "account": cloud.account_id, "region": cloud.region})
+    query = urllib.parse.urlencode({"QueueUrl": _queue_url(cloud), "account": cloud.account_id, "region": cloud.region})
     # Without proxies: the environment's have no business on the loopback address.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
@@ -75,12 +109,14 @@ def read(cloud: Cloud) -> list[Mail]:
             regions = json.load(answer)["messages"].get(cloud.account_id, {})
     except OSError as error:
         raise MailboxError(f"the mailbox at {cloud.endpoint_url} cannot be read: {error}") from error
-    return parse(message for queues in regions.values() for queue in queues.values() for message in queue)
+    return [message for queues in regions.values() for queue in queues.values() for message in queue]
 
 
 def parse(messages: Iterable[Mapping[str, Any]]) -> list[Mail]:
-    """The announcements in the queue's messages, oldest first; of the same moment, in the queue's order."""
-    return sorted((_mail(json.loads(message["Body"])) for message in messages), key=lambda mail: mail.received_at)
+    """The announcements in the queue's messages, each once, oldest first; of the same moment, in the queue's order."""
+    notifications = [json.loads(message["Body"]) for message in messages]
+    distinct = {notification["MessageId"]: notification for notification in notifications}
+    return sorted(map(_mail, distinct.values()), key=lambda mail: mail.received_at)
 
 
 def _mail(notification: Mapping[str, Any]) -> Mail:

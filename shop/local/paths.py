@@ -51,6 +51,11 @@ class Paths:
         return self.folder / "cdk.out"
 
     @property
+    def mailbox_json(self) -> Path:
+        """The mail of a cloud that was stopped, until the next one has it."""
+        return self.folder / "mailbox.json"
+
+    @property
     def tls(self) -> Path:
         """The certificates that HTTPS on the loopback address needs."""
         return self.folder / "tls"

@@ -201,9 +201,29 @@ def test_a_killed_emulator_is_noticed_and_the_next_up_starts_afresh(own_folder: 
     assert clients.client(cloud, "dynamodb").list_tables()["TableNames"]
 
 
+def test_mail_is_kept_over_a_restart(own_folder: Path) -> None:
+    before = local_cloud.status(own_folder).cloud
+    assert before is not None
+    sns = clients.client(before, "sns")
+    sns.publish(TopicArn=sns.list_topics()["Topics"][0]["TopicArn"], Subject="kept", Message="over a restart")
+    [mail] = eventually(lambda: mailbox.read(before))
+    local_cloud.down(own_folder, progress=_quiet)
+    for _ in range(2):
+        cloud = local_cloud.up(own_folder, port=None, progress=_quiet)
+        assert mailbox.read(cloud) == [mail]
+
+
 def test_down_stops_everything_and_is_harmless_when_repeated(own_folder: Path) -> None:
     assert local_cloud.down(own_folder, progress=_quiet) is True
     assert not local_cloud.status(own_folder).running
     assert not (own_folder / "cloud.json").exists()
     assert not Paths(own_folder).pid_file.exists()
     assert local_cloud.down(own_folder, progress=_quiet) is False
+
+
+def test_reset_forgets_the_mail_too(own_folder: Path) -> None:
+    kept = Paths(own_folder).mailbox_json
+    assert json.loads(kept.read_text()), "the mail of the cloud that was stopped"
+    local_cloud.reset(own_folder, progress=_quiet)
+    assert not kept.exists()
+    assert not Paths(own_folder).data.exists()

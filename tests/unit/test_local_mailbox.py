@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 from shop.local.mailbox import Mail, parse
 
@@ -8,7 +9,7 @@ from shop.local.mailbox import Mail, parse
 def _message(timestamp: str, **fields: object) -> dict[str, str]:
     notification = {
         "Type": "Notification",
-        "MessageId": "1",
+        "MessageId": str(uuid.uuid4()),
         "TopicArn": "arn:aws:sns:us-east-1:000000000000:orders",
         "Message": "text",
         "Timestamp": timestamp,
@@ -41,3 +42,8 @@ def test_the_oldest_is_first_and_equal_times_keep_the_queues_order() -> None:
     times = ["2026-11-21T10:00:00.002Z", "2026-11-21T10:00:00.001Z", "2026-11-21T10:00:00.001Z"]
     mails = parse(_message(time, Message=str(index)) for index, time in enumerate(times))
     assert [mail.message for mail in mails] == ["1", "2", "0"]
+
+
+def test_what_was_put_back_twice_is_one_mail() -> None:
+    message = _message("2026-11-21T10:00:00.000Z")
+    assert len(parse([message, message])) == 1
