@@ -10,6 +10,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 IN_VENV := .venv/bin/python
+# For what must work, or end in a sentence, without set-up: stopping a cloud needs no network.
+HAS_VENV := test -x $(IN_VENV) || { echo "nothing is set up here: make up does that" >&2; exit 0; }
 CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
@@ -29,14 +31,14 @@ demo: setup ## bring everything up, send orders, show what becomes of them
 up: setup ## start the local cloud and deploy the stacks into it
 	@$(IN_VENV) -m shop up
 
-down: setup ## stop the local cloud
-	@$(IN_VENV) -m shop down
+down: ## stop the local cloud
+	@$(HAS_VENV); $(IN_VENV) -m shop down
 
-status: setup ## what runs
-	@$(IN_VENV) -m shop status
+status: ## what runs
+	@$(HAS_VENV); $(IN_VENV) -m shop status || test $$? -eq 3
 
-reset: setup ## stop the local cloud and forget all that is in it
-	@$(IN_VENV) -m shop reset
+reset: ## stop the local cloud and forget all that is in it
+	@$(HAS_VENV); $(IN_VENV) -m shop reset
 
 test: setup ## all tests; the integration tests start a local cloud of their own
 	@$(IN_VENV) -m pytest
@@ -57,6 +59,7 @@ synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
 		AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
 		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
+	@echo "wrote cdk.out/: the templates of stage $(STAGE)"
 
 diff: setup ## what a deployment of STAGE would change on AWS
 	@$(CDK) diff --context stage="$(STAGE)" $(CONTEXT)

@@ -6,6 +6,7 @@ over the defaults below. Anything wrong (an unknown stage, an unknown name, a va
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -122,7 +123,7 @@ def load_settings(context: Mapping[str, Any]) -> Settings:
     values: dict[str, Any] = {**STAGES[stage], "stage": stage}
     for name, value in overrides.items():
         if name not in _FIELDS or name == "stage":
-            raise SettingsError(f"{name}: unknown setting; the settings are {', '.join(sorted(_FIELDS))}")
+            raise SettingsError(_unknown(name))
         is_list = isinstance(_FIELDS[name].default, tuple)
         values[name] = _split(value) if is_list and isinstance(value, str) else value
     try:
@@ -132,6 +133,12 @@ def load_settings(context: Mapping[str, Any]) -> Settings:
 
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def _unknown(name: str) -> str:
+    similar = get_close_matches(name, _FIELDS, n=1)
+    guess = f" (did you mean {similar[0]}?)" if similar else ""
+    return f"{name}: unknown setting{guess}; class Settings in stacks/settings.py has them all"
 
 
 def _split(text: str) -> list[str]:

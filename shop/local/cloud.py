@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from shop.local.files import exclusive, write_json
 from shop.local.paths import Paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Progress = Callable[[str], None]
 
@@ -78,7 +79,7 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
     from shop.local import deployment  # noqa: PLC0415 - boto3 takes a third of a second, `down` needs none
 
     paths = Paths(folder.resolve())
-    with exclusive(paths.lock_file):
+    with exclusive(paths.lock_file), _saying_how_to_go_on(progress):
         running = emulator.start(paths, port, progress)
         cloud = _cloud(paths, running)
         deployment.deploy(paths, cloud, progress)
@@ -87,6 +88,15 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
         write_json(paths.outputs_json, deployment.outputs(cloud))
         write_json(paths.cloud_json, asdict(cloud))
     return cloud
+
+
+@contextmanager
+def _saying_how_to_go_on(progress: Progress) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress("Interrupted: the emulator may run without the stacks. `make up` goes on, `make down` stops it.")
+        raise
 
 
 def down(folder: Path, *, progress: Progress) -> bool:

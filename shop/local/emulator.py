@@ -95,10 +95,20 @@ def start(paths: Paths, port: int | None, progress: Callable[[str], None]) -> Em
         progress("The emulator does not answer; starting it anew")
         stop(paths, running)
     chosen = _choose_port(port)
-    progress(f"Starting the emulator on port {chosen}")
-    process = _launch(paths, chosen)
-    _wait_until_healthy(paths, process, chosen)
-    return Emulator(pid=process.pid, port=chosen)
+    try:
+        return _start_on(paths, chosen, progress)
+    except EmulatorError:
+        # Another program may have taken the port since it was found free, such as a second cloud that starts now.
+        if port is not None or _is_free(chosen):
+            raise
+        return _start_on(paths, any_free_port(), progress)
+
+
+def _start_on(paths: Paths, port: int, progress: Callable[[str], None]) -> Emulator:
+    progress(f"Starting the emulator on port {port}")
+    process = _launch(paths, port)
+    _wait_until_healthy(paths, process, port)
+    return Emulator(pid=process.pid, port=port)
 
 
 def stop(paths: Paths, emulator: Emulator) -> None:

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,12 @@ def _set_up_node(say: Say) -> None:
     if _is_current(NODE / ".stamp", wanted) and _runs(_wheel_node(), "--version"):
         return
     say(f"Installing Node (none of version {MINIMUM_NODE} or later with npm is on PATH)")
+    draft = NODE.with_name("node.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    _install(["--target", str(draft)], [lock])
+    # Only now, so that a failed download leaves what was there.
     shutil.rmtree(NODE, ignore_errors=True)
-    _install(["--target", str(NODE)], [lock])
+    draft.rename(NODE)
     _write_stamp(NODE / ".stamp", wanted)
 
 
@@ -229,8 +234,12 @@ _FAILED = "\0failed"
 
 
 def _output(command: Sequence[str]) -> str:
+    # What a program is, is asked without options of the user's that it may not know.
+    environment = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, env=environment
+        )
     except (OSError, subprocess.CalledProcessError):
         return _FAILED
     return done.stdout.strip()
@@ -247,6 +256,10 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = 
 
 
 def _run_cdk(arguments: Sequence[str]) -> int:
+    for option, value in pairwise(arguments):
+        if option in {"-c", "--context"} and "=" not in value:
+            sys.stderr.write(f"error: {option} {value}: is not of the form name=value\n")
+            return 2
     environment = {**os.environ, "PATH": node_path(os.environ.get("PATH", ""))}
     return subprocess.run([*cdk_command(), *arguments], cwd=ROOT, env=environment, check=False).returncode  # noqa: S603
 

@@ -153,11 +153,27 @@ def _sources(function: str, lambdas: Path) -> dict[str, Path]:
         if path.suffix != ".pyc" and name not in {"requirements.in", "requirements.txt"}
     }
     finder = ModuleFinder(path=[str(lambdas)])
-    for path in folder.glob("**/*.py"):
-        finder.load_file(str(path))
+    try:
+        for path in folder.glob("**/*.py"):
+            finder.load_file(str(path))
+        _check_imports(function, finder, lambdas)
+    except SyntaxError as error:
+        raise PackageError(f"{function}: {error.filename}, line {error.lineno}: {error.msg}") from error
     places = (getattr(module, "__file__", None) for module in finder.modules.values())
     imported = (Path(place) for place in places if place)
     return files | {path.relative_to(lambdas).as_posix(): path for path in imported if path.is_relative_to(lambdas)}
+
+
+def _check_imports(function: str, finder: ModuleFinder, lambdas: Path) -> None:
+    """Refuses imports of our own modules that would fail in Lambda: the finder only makes a note of them."""
+    for name in finder.badmodules:
+        parent, _, last = name.rpartition(".")
+        path = lambdas / f"{name.replace('.', '/')}.py"
+        if path.is_file():
+            compile(path.read_bytes(), str(path), "exec")  # raises the SyntaxError that the finder met
+        is_value_of_parent = last in getattr(finder.modules.get(parent), "globalnames", ())
+        if (lambdas / name.partition(".")[0]).is_dir() and not is_value_of_parent:
+            raise PackageError(f"{function}: imports {name}, which is not in {lambdas}")
 
 
 def _dependencies(function: str, target: Target, lambdas: Path, cache: Path) -> Path | None:
@@ -284,8 +300,8 @@ def main() -> int:
 def without_byte_code(version: str) -> str:
     """What to say where no interpreter of that version was found."""
     return (
-        f"No Python {version} was found to byte-compile functions with: their packages go without byte-code, which "
-        f"about doubles a cold start. Install Python {version} (for one: uv python install {version}) and try again."
+        f"note: no Python {version} on this machine, so functions are packaged for AWS without byte-code, which about "
+        f"doubles a cold start. Once there is one (.venv/bin/uv python install {version}) it is used."
     )
 
 

@@ -1,7 +1,9 @@
 """Synthesises a stage once for all template tests, with cdk-nag's packs on."""
 
+import atexit
 import functools
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ class Synthesis:
 @functools.cache
 def synthesise(stage: str) -> Synthesis:
     folder = Path(tempfile.mkdtemp(prefix=f"synth-{stage}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     flags = json.loads(_CDK_JSON.read_text())["context"]
     app = App(context=flags | {"stage": stage}, outdir=str(folder))
     shop_app.build(app)

@@ -49,6 +49,27 @@ def test_a_port_that_another_program_has_is_refused_in_one_line(paths: Paths) ->
     assert "\n" not in str(refusal.value)
 
 
+def test_a_port_that_is_taken_while_starting_is_given_up_for_another(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {emulator.PREFERRED_PORT}
+    started = []
+
+    def start_on(_paths: Paths, port: int, _progress: object) -> emulator.Emulator:
+        started.append(port)
+        if port in taken:
+            raise emulator.EmulatorError("already in use")
+        return emulator.Emulator(pid=1, port=port)
+
+    # The first question is asked before the other program takes the port, the next one after.
+    answers = iter([True, False])
+    monkeypatch.setattr(emulator, "_is_free", lambda _: next(answers))
+    monkeypatch.setattr(emulator, "_start_on", start_on)
+    found = emulator.start(paths, None, lambda _: None)
+    assert started == [emulator.PREFERRED_PORT, found.port]
+    assert found.port not in taken
+
+
 def test_down_of_what_does_not_run_removes_what_a_killed_cloud_left(paths: Paths) -> None:
     paths.cloud_json.write_text("{}")
     paths.data.mkdir()

@@ -65,3 +65,18 @@ def test_every_command_of_the_makefile_is_in_its_help() -> None:
     command = ["make", "help"]
     shown = subprocess.run(command, cwd=tools.ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in shown.splitlines()} == set(phony.split()[1:])
+
+
+def test_a_setting_without_a_value_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tools.main(["cdk", "synth", "--context", "stage=dev", "-c", "alarm_email"]) == 2
+    assert "alarm_email" in capsys.readouterr().err
+
+
+def test_what_a_program_is_does_not_depend_on_the_users_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tool(tmp_path, "node", "v24.0.0${NODE_OPTIONS:+ broken}")
+    _tool(tmp_path, "npm", "10")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("NODE_OPTIONS", "--no-such-option")
+    assert tools._output(["node"]) == "v24.0.0"

@@ -138,6 +138,25 @@ def test_a_missing_wheel_stops_with_one_line(lambdas: Path, cache: Path, monkeyp
     assert not list((cache / "dependencies").glob("*"))
 
 
+@pytest.mark.parametrize("broken", ["greeter/handler.py", "shared/deep.py"])
+def test_a_syntax_error_is_named_with_its_place(lambdas: Path, cache: Path, broken: str) -> None:
+    write(lambdas / broken, "WORD = 'fine'\ndef handler(:\n")
+    with pytest.raises(PackageError, match=rf"greeter: .*{broken}, line 2: "):
+        build("greeter", host_target(), lambdas=lambdas, cache=cache)
+
+
+def test_an_import_of_a_shared_module_that_is_not_there_is_named(lambdas: Path, cache: Path) -> None:
+    write(lambdas / "shared" / "deep.py", "from shared.mistyped import WORD as WORD\n")
+    with pytest.raises(PackageError, match=r"greeter: imports shared\.mistyped"):
+        build("greeter", host_target(), lambdas=lambdas, cache=cache)
+
+
+def test_a_value_of_a_package_is_no_missing_module(lambdas: Path, cache: Path) -> None:
+    write(lambdas / "shared" / "__init__.py", "GREETING = 'hello'\n")
+    write(lambdas / "shared" / "deep.py", "from shared import GREETING\nWORD = GREETING\n")
+    assert "shared/deep.py" in sources(build("greeter", host_target(), lambdas=lambdas, cache=cache).folder)
+
+
 def test_an_unknown_function_is_named(lambdas: Path, cache: Path) -> None:
     with pytest.raises(PackageError, match="nobody"):
         build("nobody", host_target(), lambdas=lambdas, cache=cache)
