@@ -10,17 +10,16 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
+from shop import target
 from shop.errors import ShopError
 from shop.local import tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import boto3
+
 _PROTECTED_STAGE = "prod"
-_LOCAL_STAGE = "local"
 _BUCKET_TYPE = "AWS::S3::Bucket"
 
 
@@ -31,17 +30,14 @@ class DestroyError(ShopError):
 def destroy(stage: str, *, progress: Callable[[str], None]) -> None:
     """Empty the stage's buckets, then destroy its stacks with the caller's AWS credentials.
 
-    Raises DestroyError for `prod` and other stages whose stacks are protected, for the local cloud, where there are no
-    usable credentials, and where the CDK fails.
+    Raises DestroyError for `prod` and other stages whose stacks are protected, for the local cloud, and where the CDK
+    fails; ShopError for an unknown stage and without credentials or a region, as `target.connect` does.
     """
     _refuse_what_stays(stage)
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-    try:
-        for bucket in stage_buckets(session, stage):
-            progress(f"Emptying bucket {bucket}")
-            empty_bucket(session.client("s3"), bucket)
-    except (BotoCoreError, ClientError) as error:
-        raise DestroyError(f"stage {stage}: {error}") from error
+    session = target.connect(stage).session
+    for bucket in stage_buckets(session, stage):
+        progress(f"Emptying bucket {bucket}")
+        empty_bucket(session.client("s3"), bucket)
     progress(f"Destroying the stacks of stage {stage}")
     _destroy_stacks(stage)
 
@@ -51,7 +47,8 @@ def stage_buckets(session: boto3.Session, stage: str) -> list[str]:
     cloudformation = session.client("cloudformation")
     stacks = list(_stacks(cloudformation, stage))
     if not stacks:
-        raise DestroyError(f"stage {stage}: region {session.region_name} has no stack of it")
+        place = f"region {session.region_name} has no stack of it"
+        raise DestroyError(f"stage {stage}: {place}; AWS_PROFILE and AWS_REGION say where to look")
     buckets: list[str] = []
     for stack in stacks:
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
@@ -81,7 +78,7 @@ def _first_versions(s3: Any, bucket: str) -> list[dict[str, str]]:
 def _refuse_what_stays(stage: str) -> None:
     if stage == _PROTECTED_STAGE:
         raise DestroyError(f"stage {stage} is not destroyed from here: its data is kept on purpose")
-    if stage == _LOCAL_STAGE:
+    if stage == target.LOCAL:
         raise DestroyError("stage local is not in an AWS account: `make reset` forgets the local cloud")
 
 

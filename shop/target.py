@@ -19,6 +19,7 @@ from shop.errors import ShopError
 from shop.local import clients
 from shop.local import cloud as local_cloud
 from shop.local.cloud import Cloud
+from stacks.settings import SettingsError, load_settings
 
 LOCAL = "local"
 NOT_RUNNING = "the local cloud is not running: run make up"
@@ -75,8 +76,10 @@ def stack_name(stage: str) -> str:
 def connect(stage: str) -> Target:
     """Return the cloud of a stage without asking what is deployed there: a target with no outputs.
 
-    Raises ShopError when the local cloud is not running, or when there are no AWS credentials or no region.
+    Raises ShopError for a stage that the settings do not have, when the local cloud is not running, and when there are
+    no AWS credentials or no region.
     """
+    _check_stage(stage)
     if stage == LOCAL:
         connection = local_cloud.status(local_cloud.default_folder()).cloud
         if connection is None:
@@ -89,6 +92,14 @@ def connect(stage: str) -> Target:
     if session.get_credentials() is None:
         raise ShopError("no AWS credentials: set AWS_PROFILE, or sign in (aws sso login, aws configure)")
     return Target(stage, {}, session, None)
+
+
+def _check_stage(stage: str) -> None:
+    """Refuse what cannot be deployed either, in the same words: a mistyped stage is no matter of credentials."""
+    try:
+        load_settings({"stage": stage})
+    except SettingsError as error:
+        raise ShopError(str(error)) from None
 
 
 def find(stage: str) -> Target:

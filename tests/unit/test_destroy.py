@@ -8,10 +8,12 @@ import pytest
 from moto import mock_aws
 
 from shop import destroy
+from shop.errors import ShopError
 from shop.local import tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 REGION: Final = "eu-west-1"
 
@@ -93,7 +95,7 @@ def test_buckets_are_emptied_before_the_stacks_go(session: boto3.Session, monkey
 
 
 def test_a_protected_stage_keeps_its_objects(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = _make_stack(session, "live-image-fanout", {"application": "serverless-shop", "stage": "live"})
+    bucket = _make_stack(session, "test-image-fanout", {"application": "serverless-shop", "stage": "test"})
     s3 = session.client("s3")
     _fill(s3, bucket)
 
@@ -105,8 +107,8 @@ def test_a_protected_stage_keeps_its_objects(session: boto3.Session, monkeypatch
     session.events.register("after-call.cloudformation.DescribeStacks", protect)
     monkeypatch.setattr(boto3, "Session", lambda **_: session)
 
-    with pytest.raises(destroy.DestroyError, match="live-image-fanout has termination protection"):
-        destroy.destroy("live", progress=lambda _: None)
+    with pytest.raises(destroy.DestroyError, match="test-image-fanout has termination protection"):
+        destroy.destroy("test", progress=lambda _: None)
 
     assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 4
 
@@ -125,6 +127,32 @@ def test_prod_and_the_local_cloud_are_refused(stage: str, monkeypatch: pytest.Mo
 def test_a_stage_without_stacks_is_said(session: boto3.Session) -> None:
     with pytest.raises(destroy.DestroyError, match=f"stage test: region {REGION} has no stack of it"):
         destroy.stage_buckets(session, "test")
+
+
+def test_an_unknown_stage_is_refused_before_aws_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destroy, "stage_buckets", lambda *_: pytest.fail("AWS was asked"))
+
+    with pytest.raises(ShopError, match=r"^stage: 'nope' is not one of local, dev, test, prod"):
+        destroy.destroy("nope", progress=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [
+        ("AWS_DEFAULT_REGION", "^no AWS region: set AWS_REGION"),
+        ("AWS_ACCESS_KEY_ID", "^no AWS credentials: set AWS_PROFILE"),
+    ],
+)
+def test_what_is_missing_for_aws_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str, line: str
+) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv(missing)
+
+    with pytest.raises(ShopError, match=line):
+        destroy.destroy("dev", progress=lambda _: None)
 
 
 def test_a_failing_cdk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

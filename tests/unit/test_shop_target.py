@@ -120,6 +120,12 @@ def test_a_region_for_the_cdk_is_the_region_here_too(monkeypatch: pytest.MonkeyP
         target.find("dev")
 
 
+def test_an_unknown_stage_is_refused_before_credentials_and_region_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "Session", lambda **_: pytest.fail("AWS settings were read"))
+    with pytest.raises(ShopError, match=r"^stage: 'nope' is not one of local, dev, test, prod"):
+        target.find("nope")
+
+
 @pytest.mark.usefixtures("user")
 @pytest.mark.parametrize(
     ("missing", "line"),
