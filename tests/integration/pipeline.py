@@ -93,7 +93,7 @@ class Pipeline:
         return [
             mail
             for mail in mailbox.read(self.cloud)
-            if mail.topic == topic and mail.attributes["deduplication_id"].startswith(prefix)
+            if mail.topic == topic and mail.attributes.get("deduplication_id", "").startswith(prefix)
         ]
 
     def queued(self) -> dict[str, str]:
@@ -103,6 +103,24 @@ class Pipeline:
     def dead_letters(self) -> dict[str, str]:
         """Body by message id of what is in the orders' dead-letter queue."""
         return self._messages(self.outputs["OrdersDeadLetterQueueUrl"])
+
+    def failed_announcements(self) -> dict[str, str]:
+        """Body by message id of what is in the notifier's failure queue."""
+        mappings = self.client("lambda").list_event_source_mappings(
+            FunctionName=self.outputs["OrderNotifierFunctionName"]
+        )
+        [mapping] = mappings["EventSourceMappings"]
+        return self._messages(mapping["DestinationConfig"]["OnFailure"]["Destination"].replace(":", "/"))
+
+    def function(self, output: str) -> dict[str, Any]:
+        """The configuration of the function that an output names."""
+        return dict(self.client("lambda").get_function_configuration(FunctionName=self.outputs[output]))
+
+    def log_lines(self, output: str) -> list[str]:
+        """All that the function logged, oldest first."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        group = self.function(output)["LoggingConfig"]["LogGroup"]
+        return [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
 
     def _messages(self, queue_url: str) -> dict[str, str]:
         """Looks into a queue without receiving, so that no receive count rises."""
