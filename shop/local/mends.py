@@ -40,6 +40,7 @@ def apply() -> None:
     _check_batch_calls_as_their_action()
     _compare_roles_by_their_own_arn()
     _stream_partiql_inserts()
+    _retry_streams_from_the_first_failure()
     _log_like_lambda()
 
 
@@ -141,8 +142,9 @@ def _explain_refused_bodies() -> None:
 
     def check(original: Any) -> Any:
         def run(method: dict[str, Any], api_id: str, request: Any, *sent: Any) -> Any:
-            headers, body, _query = sent
-            error = original(method, api_id, request, *sent)
+            headers, body, query = sent
+            # The emulator would guess at the encoding and put replacement characters into the message.
+            error = original(method, api_id, request, headers, body if _is_utf_8(body) else b"", query)
             if getattr(error, "response_type", "") == "BAD_REQUEST_BODY":
                 _refusal.set(_explanation(gateway, method, api_id, headers, body))
             return error
@@ -164,10 +166,22 @@ def _explain_refused_bodies() -> None:
     _wrap(gateway, "_gateway_error_response", answer)
 
 
+def _is_utf_8(body: Any) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    except AttributeError:  # no bytes: no body, or text that was decoded already
+        return True
+    return True
+
+
 def _explanation(gateway: Any, method: dict[str, Any], api_id: str, headers: Any, body: Any) -> str:
     models = method.get("requestModels") or {}
     content_type = (gateway._header_ci(headers, "content-type") or "application/json").split(";", 1)[0].strip()
     schema = gateway._model_schema(api_id, models.get(content_type) or models.get("application/json"))
+    if not _is_utf_8(body):
+        return "the body is not UTF-8"
     try:
         document = json.loads(body)
     except (ValueError, TypeError, RecursionError) as error:
@@ -348,6 +362,75 @@ def _stream_partiql_inserts() -> None:
         return run
 
     _wrap(tables, "_partiql_insert", insert)
+
+
+class _BatchPartlyDone(Exception):  # noqa: N818 - not an error
+    """A stream's batch is done up to its first failed record, and the stream's position says so."""
+
+
+def _retry_streams_from_the_first_failure() -> None:
+    """Lambda delivers a stream again from the first record that a partial batch response names.
+
+    The emulator takes the response for a success. Here a failure of the first record counts as a failed batch, which
+    the emulator retries until the records are too old and then sends to the failure destination; a failure further on
+    moves the stream's position up to it.
+    """
+    lambdas, streams = _module("services.lambda_svc"), _module("services.dynamodb")
+
+    def execute(original: Any) -> Any:
+        def run(function: dict[str, Any], event: Any) -> Any:
+            result = original(function, event)
+            records = event.get("Records") if isinstance(event, dict) else None
+            if not records or records[0].get("eventSource") != "aws:dynamodb" or result.get("error"):
+                return result
+            failed = _first_failure(records, result.get("body"))
+            mapping = _stream_mapping(lambdas, function, records[0]["eventSourceARN"])
+            if failed is None or "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
+                return result
+            if failed == 0:
+                return {**result, "error": True, "body": {"errorType": "PartialBatchFailure", "errorMessage": ""}}
+            _move_stream_to(lambdas, streams, mapping, records[failed])
+            raise _BatchPartlyDone
+
+        return run
+
+    def poll(original: Any) -> Any:
+        def run() -> bool:
+            try:
+                return bool(original())
+            except _BatchPartlyDone:
+                return True
+
+        return run
+
+    _wrap(lambdas, "_execute_function", execute)
+    _wrap(lambdas, "_poll_dynamodb_streams", poll)
+
+
+def _first_failure(records: list[dict[str, Any]], response: Any) -> int | None:
+    """Which record failed first; the first one where the response names none of them (AWS: all of the batch failed)."""
+    failures = response.get("batchItemFailures") if isinstance(response, dict) else None
+    if not failures:
+        return None
+    named = {failure.get("itemIdentifier") for failure in failures}
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
+    return next((place for place, number in enumerate(numbers) if number in named), 0)
+
+
+def _stream_mapping(lambdas: Any, function: dict[str, Any], source: str) -> dict[str, Any]:
+    name = (function.get("config") or function)["FunctionName"]
+    mappings = (mapping for _, _, mapping in lambdas._iter_all_esms())
+    return next((m for m in mappings if m["EventSourceArn"] == source and m["FunctionName"] == name), {})
+
+
+def _move_stream_to(lambdas: Any, streams: Any, mapping: dict[str, Any], record: dict[str, Any]) -> None:
+    table, _ = lambdas._dynamodb_stream_table_from_arn_spec(lambdas.parse_arn(mapping["EventSourceArn"]))
+    number = record["dynamodb"]["SequenceNumber"]
+    with lambdas._dynamodb_stream_positions_lock:
+        position = lambdas._dynamodb_stream_positions[mapping["UUID"]]
+        batch = streams.stream_records_since(table, position, mapping.get("BatchSize", 100))
+        passed = next(place for place, found in enumerate(batch) if found["dynamodb"]["SequenceNumber"] == number)
+        lambdas._dynamodb_stream_positions[mapping["UUID"]] = position + passed
 
 
 def _log_like_lambda() -> None:

@@ -310,6 +310,35 @@ def _kill_workers(function: str) -> int:
     return len(pids)
 
 
+# ---- announced at least once
+
+
+def test_an_order_that_could_not_be_announced_at_once_is_announced_later(pipeline: Pipeline) -> None:
+    prefix = new_prefix("later")
+    configuration = pipeline.function("OrderNotifierFunctionName")
+    iam, role = pipeline.client("iam"), configuration["Role"].rpartition("/")[2]
+    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    without = [statement for statement in policy["Statement"] if statement["Action"] != "sns:Publish"]
+    assert len(without) == len(policy["Statement"]) - 1
+
+    def put(statements: list[dict[str, Any]]) -> None:
+        document = json.dumps({**policy, "Statement": statements})
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
+
+    logged = pipeline.log_lines("OrderNotifierFunctionName")
+    put(without)
+    try:
+        assert {answer.status for answer in pipeline.post_all(order(f"{prefix}{n}") for n in range(15))} == {202}
+        eventually(lambda: [line for line in pipeline.log_lines("OrderNotifierFunctionName")[len(logged) :]
+                            if '"failed": ' in line and '"announced": 0' in line])  # fmt: skip
+        assert not pipeline.mails(prefix)
+    finally:
+        put(policy["Statement"])
+    eventually(lambda: len(pipeline.mails(prefix)) >= 15)
+    assert len(pipeline.mails(prefix)) == 15
+
+
 # ---- who may do what
 
 
@@ -353,17 +382,18 @@ def test_the_queue_is_closed_to_everybody_else(pipeline: Pipeline, outsider: Any
 def test_logs_have_ids_and_no_customer_data(pipeline: Pipeline, failing: dict[str, str]) -> None:
     secret = f"customer-{uuid.uuid4().hex}"
     message_id = pipeline.enqueue(f'{{"product": "{secret}", "quantity": 1, "price_per_item": "{secret}"}}')
-    name = pipeline.outputs["OrderProcessorFunctionName"]
-    group = pipeline.client("lambda").get_function_configuration(FunctionName=name)["LoggingConfig"]["LogGroup"]
-    logs = pipeline.client("logs")
-
-    def lines() -> list[str]:
-        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-        return [event["message"] for page in pages for event in page["events"]]
-
-    line = eventually(lambda: next((line for line in lines() if message_id in line and "rule" in line), None))
+    line = eventually(
+        lambda: next(
+            (
+                line
+                for line in pipeline.log_lines("OrderProcessorFunctionName")
+                if message_id in line and "rule" in line
+            ),
+            None,
+        )
+    )
     assert json.loads(line)["field"] == "price_per_item"
-    assert not [line for line in lines() if secret in line]
+    assert not [line for line in pipeline.log_lines("OrderProcessorFunctionName") if secret in line]
     assert failing
 
 
@@ -426,3 +456,24 @@ def test_the_simulator_names_what_is_wrong_with_its_event(pipeline: Pipeline) ->
     answer = invoke_simulator(pipeline, {"count": 10_001})
     assert answer["error"]
     assert "count: 10001" in answer["errorMessage"]
+
+
+# ---- the last one, because it holds up the stream for a minute
+
+
+def test_what_cannot_be_announced_ends_in_the_failure_queue(pipeline: Pipeline) -> None:
+    prefix = new_prefix("poison")
+    accepted(pipeline.post(order(f"{prefix}before")))
+    eventually(lambda: pipeline.mails(f"{prefix}before"))
+    poison = {"orderID": {"S": f"{prefix}poison"}, "product": {"S": "no order: it has no price"}}
+    pipeline.client("dynamodb").put_item(TableName=pipeline.outputs["OrdersTableName"], Item=poison)
+    accepted(pipeline.post(order(f"{prefix}after")))
+
+    def failed() -> list[dict[str, Any]]:
+        bodies = pipeline.failed_announcements().values()
+        return [json.loads(body)["DDBStreamBatchInfo"] for body in bodies]
+
+    before = len(failed())
+    eventually(lambda: len(failed()) > before, timeout=DEAD_LETTERED_WITHIN + 30)
+    assert eventually(lambda: pipeline.mails(f"{prefix}after"))
+    assert not pipeline.mails(f"{prefix}poison")
