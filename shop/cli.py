@@ -198,11 +198,11 @@ def show_order(
 @orders_app.command("simulate")
 def simulate_orders(
     stage: Stage = "local",
-    count: Annotated[int | None, typer.Option(help="How many orders, at most 10,000 (default 20).")] = None,
+    count: Annotated[int | None, typer.Option(min=0, max=10_000, help="How many orders (default 20).")] = None,
     error_rate: Annotated[
-        float | None, typer.Option(help="Probability of an invalid one, 0 to 1 (default .15).")
+        float | None, typer.Option(min=0, max=1, help="Probability of an invalid one (default 0.15).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed makes the same orders.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed makes the same orders.")] = None,
     as_json: Json = False,
 ) -> None:
     """Have the simulator put made-up orders on the queue, some of them invalid."""

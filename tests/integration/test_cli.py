@@ -154,13 +154,6 @@ def test_the_simulator_sends(shell: Shell) -> None:
     assert shell.json("orders", "simulate", "--count", "5", "--error-rate", "0") == {"sent": 5, "invalid": 0}
 
 
-def test_the_simulators_refusal_is_one_line(shell: Shell) -> None:
-    code, out, err = shell.run("orders", "simulate", "--count", "-1")
-    assert (code, out) == (1, "")
-    assert err.startswith("error: the order simulator failed: ")
-    assert "count: -1" in err
-
-
 def test_dead_letters_have_their_reasons_and_stay(
     shell: Shell, cloud: Cloud, outputs: dict[str, dict[str, str]], name: str
 ) -> None:

@@ -14,6 +14,7 @@ import typer
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
+from order_simulator import handler as order_simulator
 from shop import health, mailbox, orders, target
 from shop.cli import app, explain
 from shop.errors import ShopError
@@ -197,6 +198,38 @@ def test_the_simulator_gets_what_was_given_only(dev: Target, monkeypatch: pytest
     result = run("orders", "simulate", "--count", "5", "--error-rate", "0", "--seed", "7", "--json")
     assert json.loads(result.stdout) == {"sent": 1200, "invalid": 3}
     assert events == [{}, {"count": 5, "error_rate": 0.0, "seed": 7}]
+    assert dev.stage == "dev"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("count", -1),
+        ("count", 0),
+        ("count", 10_000),
+        ("count", 10_001),
+        ("error_rate", -0.1),
+        ("error_rate", 0.0),
+        ("error_rate", 1.0),
+        ("error_rate", 1.1),
+        ("seed", -1),
+        ("seed", 0),
+        ("seed", 2**70),
+    ],
+)
+def test_what_the_simulator_refuses_is_wrong_usage(
+    dev: Target, monkeypatch: pytest.MonkeyPatch, option: str, value: float
+) -> None:
+    def is_refused_by_the_simulator() -> bool:
+        try:
+            order_simulator._read_event({option: value})
+        except ValueError:
+            return True
+        return False
+
+    monkeypatch.setattr(orders, "simulate", lambda *_: {"sent": 0, "invalid": 0})
+    result = run("orders", "simulate", f"--{option.replace('_', '-')}", str(value))
+    assert result.exit_code == (2 if is_refused_by_the_simulator() else 0)
     assert dev.stage == "dev"
 
 
