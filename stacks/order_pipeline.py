@@ -49,7 +49,9 @@ class OrderPipelineStack(ShopStack):
             max_concurrency=settings.order_processor_max_concurrency,
             alarms=alarms,
             dead_letters_say="Orders failed three times and wait in the dead-letter queue.",
-            runbook_entry="orders-in-the-dead-letter-queue",
+            dead_letters_entry="orders-in-the-dead-letter-queue",
+            waiting_say="Orders wait in the queue and nobody takes them.",
+            waiting_entry="orders-waiting-in-the-queue",
         )
         simulator = self._simulator(orders.queue)
         api_role = self._api_role(orders.queue)
@@ -226,6 +228,9 @@ class OrderPipelineStack(ShopStack):
             retry_attempts=self.settings.order_notifier_retry_attempts,
             max_record_age_seconds=self.settings.order_notifier_max_record_age_seconds,
             failures=failures,
+            alarms=alarms,
+            behind_says="Stored orders wait to be announced.",
+            behind_entry="orders-waiting-to-be-announced",
         )
         return notifier
 

@@ -13,6 +13,7 @@ _DEAD_LETTER_RETENTION = Duration.days(14)
 """The longest that Amazon SQS offers, since a dead-lettered message keeps the age it had in its source queue."""
 _SOURCE_RETENTION = Duration.days(7)
 _MAX_RECEIVES = 3
+_OLDEST_WAITS_SECONDS = 1_800
 _TIMEOUTS_IN_VISIBILITY = 6
 """AWS Lambda, "Using Lambda with Amazon SQS": visibility of at least six function timeouts."""
 _WHAT_A_MAPPING_DOES = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -44,14 +45,15 @@ class DeadLetterQueue(aws_sqs.Queue):
         )
         for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
             acknowledge(self, rule, "This is where failures end: a person redrives from here.")
-        alarms.when_any_message(f"{construct_id}NotEmpty", depth, says=says, entry=runbook_entry)
+        alarms.when_above(f"{construct_id}NotEmpty", depth, 0, says=says, entry=runbook_entry)
 
 
 class WorkQueue(Construct):
     """A queue, its dead-letter queue with an alarm, and the function that works through it.
 
     Visibility timeout follows from the function's timeout. The function answers with the messages that failed
-    (partial batch responses); each is tried three times and then ends in the dead-letter queue.
+    (partial batch responses); each is tried three times and then ends in the dead-letter queue. A second alarm tells
+    when messages wait and nobody works on them, because then no try is counted and they would expire in the queue.
     """
 
     def __init__(
@@ -64,22 +66,31 @@ class WorkQueue(Construct):
         max_concurrency: int,
         alarms: Alarms,
         dead_letters_say: str,
-        runbook_entry: str,
+        dead_letters_entry: str,
+        waiting_say: str,
+        waiting_entry: str,
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = DeadLetterQueue(
-            self, "DeadLetters", alarms=alarms, says=dead_letters_say, runbook_entry=runbook_entry
+            self, "DeadLetters", alarms=alarms, says=dead_letters_say, runbook_entry=dead_letters_entry
         )
+        visibility_seconds = _TIMEOUTS_IN_VISIBILITY * worker.timeout_seconds
         self.queue = aws_sqs.Queue(
             self,
             "Queue",
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=_SOURCE_RETENTION,
-            visibility_timeout=Duration.seconds(_TIMEOUTS_IN_VISIBILITY * worker.timeout_seconds),
+            visibility_timeout=Duration.seconds(visibility_seconds),
             dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_MAX_RECEIVES),
             removal_policy=removal_policy(scope),
         )
+        age = self.queue.metric_approximate_age_of_oldest_message(
+            period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM
+        )
+        # A message that is tried and fails is gone after as many visibility timeouts as it has tries.
+        longest = max(_OLDEST_WAITS_SECONDS, (_MAX_RECEIVES + 1) * visibility_seconds)
+        alarms.when_above(f"{construct_id}Waiting", age, longest, says=waiting_say, entry=waiting_entry)
         self._worker = worker
         worker.allow(*_WHAT_A_MAPPING_DOES, on=self.queue.queue_arn)
         acknowledge(worker, "Serverless-LambdaDLQ", "Never invoked asynchronously; its queue has a dead-letter queue.")

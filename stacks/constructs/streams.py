@@ -1,12 +1,16 @@
 """A table's stream and the function that reads the new items from it."""
 
-from aws_cdk import Duration, Stack, aws_dynamodb, aws_lambda
+from aws_cdk import Duration, Stack, aws_cloudwatch, aws_dynamodb, aws_lambda
 from aws_cdk.aws_lambda_event_sources import SqsDlq
 from constructs import Construct
 
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue
 from stacks.constructs.shop_stack import acknowledge
+from stacks.constructs.topics import Alarms
+
+_BEHIND = Duration.minutes(30)
+"""Of the 24 hours that a stream keeps its records."""
 
 
 def read_new_items(
@@ -18,11 +22,15 @@ def read_new_items(
     retry_attempts: int,
     max_record_age_seconds: int,
     failures: DeadLetterQueue,
+    alarms: Alarms,
+    behind_says: str,
+    behind_entry: str,
 ) -> None:
     """Has the function read every inserted item, from the oldest record that the stream still has.
 
     A batch that fails is cut in two and tried again (after the first failed record, where the function names it)
-    until retries or age run out; then its place in the stream goes to `failures`.
+    until retries or age run out; then its place in the stream goes to `failures`. An alarm tells when the reader falls
+    behind, because records that nobody reads expire.
     """
     stream = table.table_stream_arn
     assert stream  # noqa: S101 - the table has a stream; for the type checker
@@ -34,6 +42,8 @@ def read_new_items(
         "ListStreams is on a table's streams, not on one of them.",
     )
     acknowledge(reader, "Serverless-LambdaDLQ", "Never invoked asynchronously; what fails goes to the failure queue.")
+    age = reader.metric("IteratorAge", period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM)
+    alarms.when_above(f"{reader.node.id}Behind", age, _BEHIND.to_milliseconds(), says=behind_says, entry=behind_entry)
     aws_lambda.EventSourceMapping(
         scope,
         f"{reader.node.id}Mapping",

@@ -70,16 +70,16 @@ class Alarms(Construct):
         self.topic = SecureTopic(self, "Topic", key=key, display_name="Shop alarms", emails=[email] if email else [])
         self.topic.allow_publishing_by_service(self.SERVICE)
 
-    def when_any_message(
-        self, construct_id: str, queue_metric: aws_cloudwatch.Metric, *, says: str, entry: str
+    def when_above(
+        self, construct_id: str, metric: aws_cloudwatch.Metric, threshold: float, *, says: str, entry: str
     ) -> None:
-        """Alarms as long as the metric is above zero; `entry` is the heading's anchor in the runbook."""
+        """Alarms as long as the metric is above the threshold; `entry` is the heading's anchor in the runbook."""
         alarm = aws_cloudwatch.Alarm(
             self,
             construct_id,
             alarm_description=f"{says} Runbook: docs/runbook.md#{entry}",
-            metric=queue_metric,
-            threshold=0,
+            metric=metric,
+            threshold=threshold,
             comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             evaluation_periods=1,
             treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,

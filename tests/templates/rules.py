@@ -177,6 +177,22 @@ def dead_letters_raise_an_alarm(template: Template) -> Iterator[str]:
         yield f"{name}: nobody hears of its messages"
 
 
+def sources_that_nobody_reads_raise_an_alarm(template: Template) -> Iterator[str]:
+    """Every mapping's source has an alarm on its age: what nobody reads fails no try, and would expire unseen."""
+    queues = resources(template, _QUEUE)
+    watched = {
+        (alarm.get("MetricName"), _reference(dimension["Value"]))
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Dimensions"]
+    }
+    for name, mapping in resources(template, _MAPPING).items():
+        source = _reference(mapping["EventSourceArn"])
+        reader = _reference(mapping["FunctionName"])
+        age = ("ApproximateAgeOfOldestMessage", source) if source in queues else ("IteratorAge", reader)
+        if age not in watched:
+            yield f"{name}: nobody hears when {source} is not read"
+
+
 def alarms_act_and_name_their_runbook_entry(template: Template) -> Iterator[str]:
     """Every alarm tells somebody, and its description leads to a heading of the runbook that exists."""
     anchors = {
@@ -236,6 +252,7 @@ ALL: list[Rule] = [
     queues_topics_and_buckets_take_tls_only,
     topics_have_a_key_that_publishers_may_use,
     dead_letters_raise_an_alarm,
+    sources_that_nobody_reads_raise_an_alarm,
     alarms_act_and_name_their_runbook_entry,
     nothing_has_a_physical_name,
     tables_can_be_restored,

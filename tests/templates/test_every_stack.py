@@ -72,6 +72,12 @@ def _stream_mapping(template: Template) -> Any:
     return the_only(template, "AWS::Lambda::EventSourceMapping", "OrderNotifier")
 
 
+def _rename_metric(template: Template, name: str) -> None:
+    for alarm in resources(template, "AWS::CloudWatch::Alarm").values():
+        if alarm["MetricName"] == name:
+            alarm["MetricName"] = "Other"
+
+
 def _share_a_role(template: Template) -> None:
     first, second, *_ = resources(template, "AWS::Lambda::Function").values()
     first["Role"] = second["Role"]
@@ -118,7 +124,9 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.topics_have_a_key_that_publishers_may_use, lambda t: _first(t, "AWS::SNS::Topic").pop("KmsMasterKeyId")),
     (rules.topics_have_a_key_that_publishers_may_use, _drop_key_use),
     (rules.topics_have_a_key_that_publishers_may_use, _let_key_be_used_for_any_account),
-    (rules.dead_letters_raise_an_alarm, lambda t: _first(t, "AWS::CloudWatch::Alarm").update(MetricName="Other")),
+    (rules.dead_letters_raise_an_alarm, lambda t: _rename_metric(t, "ApproximateNumberOfMessagesVisible")),
+    (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "ApproximateAgeOfOldestMessage")),
+    (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "IteratorAge")),
     (rules.alarms_act_and_name_their_runbook_entry, lambda t: _first(t, "AWS::CloudWatch::Alarm").pop("AlarmActions")),
     (rules.alarms_act_and_name_their_runbook_entry,
      lambda t: _first(t, "AWS::CloudWatch::Alarm").update(AlarmDescription="Runbook: docs/runbook.md#no-such-entry")),
