@@ -156,10 +156,12 @@ def check(body: str, fallback: str) -> Order | str:
 
 
 def fallback_id(message: "MessageTypeDef") -> str:
-    """Return the id of an order that carries none: the attribute of a redriven message, else the message's own id."""
-    attributes: Mapping[str, Any] = message.get("MessageAttributes", {})
-    given: str | None = attributes.get(ORIGINAL_ID, {}).get("StringValue")
-    return given if given is not None else message["MessageId"]
+    """Return the id of an order that carries none: the attribute of a redriven message, else the message's own id.
+
+    An attribute without text gives an empty id, which is refused, as the processor does it.
+    """
+    attribute: Mapping[str, Any] | None = message.get("MessageAttributes", {}).get(ORIGINAL_ID)
+    return message["MessageId"] if attribute is None else attribute.get("StringValue", "")
 
 
 def compare(order: Order, item: Mapping[str, Any] | None) -> str:

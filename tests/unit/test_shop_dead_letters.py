@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from order_processor import handler as processor
 from shop import dead_letters, health, mailbox
 from shop.dead_letters import DeadLetter
 from shop.errors import ShopError
@@ -263,3 +264,22 @@ def test_unconfirmed_subscriptions_are_told_apart() -> None:
     ]
     assert mailbox.describe(found) == "subscribed: email a@example.com; not confirmed yet: email b@example.com"
     assert mailbox.describe(found[1:]) == "subscribed: nobody; not confirmed yet: email b@example.com"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, "m-1"),
+        ({"original_message_id": {"DataType": "String", "StringValue": "m-0"}}, "m-0"),
+        ({"original_message_id": {"DataType": "Binary", "BinaryValue": b"\0"}}, ""),
+    ],
+)
+def test_the_id_of_an_order_without_one_is_found_as_the_processor_finds_it(
+    attributes: dict[str, Any], expected: str
+) -> None:
+    message: Any = {"MessageId": "m-1", "MessageAttributes": attributes}
+    lambda_spelling = {
+        name: {key[0].lower() + key[1:]: value for key, value in fields.items()} for name, fields in attributes.items()
+    }
+    assert dead_letters.fallback_id(message) == expected
+    assert processor._fallback_id({"messageId": "m-1", "messageAttributes": lambda_spelling}) == expected
