@@ -109,7 +109,7 @@ def status(stage: Stage = "local", as_json: Json = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(f"Stage {stage}", ("what", "value"), health.rows(found))
+        print_table(f"Stage {stage}", ("what", "value"), health.rows(found), give_way=("value",))
     if not found.running:
         raise typer.Exit(NOT_RUNNING_EXIT)
 
@@ -161,7 +161,8 @@ def place_orders(
         print_json(answers)
     else:
         rows = [(number, a.orderID, a.status, a.messageId or a.refusal) for number, a in enumerate(answers, start=1)]
-        print_table("Orders sent", ("no.#", "orderID", "status", "message id, or why it was refused"), rows)
+        outcome = "message id, or why it was refused"
+        print_table("Orders sent", ("no.#", "orderID", "status", outcome), rows, give_way=(outcome,))
     refused = sum(answer.refusal is not None for answer in answers)
     note(f"{len(answers) - refused:,} accepted, {refused:,} refused")
     if refused:
@@ -192,7 +193,7 @@ def show_order(
     if as_json:
         print_json(item)
         return
-    print_table(f"Order {order_id}", ("field", "value"), orders.fields(item))
+    print_table(f"Order {order_id}", ("field", "value"), orders.fields(item), give_way=("value",))
 
 
 @orders_app.command("simulate")

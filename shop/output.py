@@ -5,19 +5,24 @@ Text that came in an order is someone else's, so nothing of it reaches a termina
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-PIPED_WIDTH = 200
-"""Columns when the output is no terminal: wide enough that a table's lines stay whole for `grep`."""
+PIPED_WIDTH = 120
+"""Columns when the output is no terminal; who wants every value whole and on one line takes `--json`."""
+_GAP = 2
+_NARROWEST = 12
+"""Columns that text needs to be read with some ease."""
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
@@ -50,14 +55,38 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table to stdout; a column whose name ends in `#` is right-aligned and named without it."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column.rstrip("#"), justify="right" if column.endswith("#") else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
-    console().print(table)
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], give_way: Collection[str] = ()
+) -> None:
+    """Write a table to stdout; a column whose name ends in `#` is right-aligned and named without it.
+
+    Where there is no room for all of it, the columns in `give_way` are wrapped, and the others at their spaces only: an
+    id stays whole unless there is no room for that either.
+    """
+    out = console()
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    names = [column.removesuffix("#") for column in columns]
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    widths = _widths([list(column) for column in zip(names, *cells, strict=True)], give_way, out.width)
+    for column, name, width in zip(columns, names, widths, strict=True):
+        table.add_column(name, justify="right" if column.endswith("#") else "left", overflow="fold", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    with out.capture() as captured:
+        out.print(Text(title, style="bold"), table, sep="\n")
+    # A last column is padded to its longest cell, which a narrow window would show as empty lines.
+    out.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _widths(columns: Sequence[Sequence[str]], give_way: Collection[str], available: int) -> list[int | None]:
+    """Return the width of each column, given with its name first; None where it may take what the others leave."""
+    gaps = _GAP * (len(columns) - 1)
+    if sum(max(map(cell_len, column)) for column in columns) + gaps <= available:
+        return [None for _ in columns]
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    widths = [None if column[0] in give_way else word for column, word in zip(columns, words, strict=True)]
+    needed = sum(_NARROWEST if width is None else width for width in widths) + gaps
+    return widths if needed <= available else [None for _ in columns]
 
 
 def say(text: str = "") -> None:

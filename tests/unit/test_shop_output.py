@@ -55,13 +55,51 @@ def test_a_table_shows_markup_and_escapes_as_text(capsys: pytest.CaptureFixture[
     assert "n#" not in shown
 
 
-def test_a_piped_table_keeps_its_rows_whole(
+def test_a_piped_table_has_a_sane_width_and_no_padding(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    reason = "r" * 150
-    output.print_table("T", ("reason",), [(reason,)])
-    assert reason in capsys.readouterr().out
+    reason = "because " * 40
+    output.print_table("T", ("id", "reason"), [("A-1", reason), ("A-2", "x")], give_way=("reason",))
+    lines = capsys.readouterr().out.splitlines()
+    assert 100 < max(map(len, lines)) <= 120
+    assert lines == [line.rstrip() for line in lines]
+    assert sum(line.count("because") for line in lines) == 40
+
+
+ORDER_ID = "SIM-0123456789abcdef-00019"
+REASON = 'invalid: price_per_item: "err" is not a number, as the contract of orders has it'
+
+
+def rows_at(width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = ("orderID", "reason", "sent at", "receives#")
+    output.print_table("T", columns, [(ORDER_ID, REASON, "2026-11-26 09:15:00Z", 3)], give_way=("reason",))
+    return capsys.readouterr().out.splitlines()[3:]
+
+
+def test_a_table_that_fits_has_one_line_a_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rows_at(160, capsys, monkeypatch) == [f"{ORDER_ID}  {REASON}  2026-11-26 09:15:00Z         3"]
+
+
+def test_in_a_narrow_table_reasons_are_wrapped_and_ids_are_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = rows_at(80, capsys, monkeypatch)
+    assert max(map(len, lines)) <= 80
+    assert (lines[0][:28], lines[0][60:]) == (f"{ORDER_ID}  ", "2026-11-26         3")
+    assert lines[1][60:] == "09:15:00Z"
+    assert " ".join(" ".join(line[28:58].split()) for line in lines) == REASON
+
+
+def test_in_a_table_too_narrow_for_ids_no_character_is_lost(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = rows_at(40, capsys, monkeypatch)
+    assert max(map(len, lines)) <= 40
+    assert sorted("".join("".join(lines).split())) == sorted("".join(f"{ORDER_ID}{REASON}2026-11-2609:15:00Z3".split()))
 
 
 def test_off_a_terminal_each_change_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
