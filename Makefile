@@ -73,7 +73,7 @@ deploy: setup ## deploy STAGE to AWS
 destroy: setup ## remove STAGE from AWS; refuses prod
 	@$(IN_VENV) -m shop destroy --stage "$(STAGE)"
 
-lock: setup ## resolve requirements*.in and package.json anew
+lock: setup ## resolve requirements*.in anew
 	@for part in requirements requirements-dev requirements-local requirements-node; do \
 		$(COMPILE) --upgrade $$part.in -o $$part.txt || exit 1; done
 
