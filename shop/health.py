@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shop import target as targets
 from shop.local import cloud as local_cloud
 from shop.local.paths import Paths
+from shop.names import construct_name
 from shop.queues import queue_name, stack_queues
 from shop.target import LOCAL, Target
 
@@ -19,6 +20,7 @@ class Queue:
     """Messages in a queue, as SQS counts them (approximate on AWS)."""
 
     name: str
+    url: str
     visible: int
     in_flight: int
     delayed: int
@@ -92,6 +94,7 @@ def depth(sqs: "SQSClient", url: str) -> Queue:
     counts: Any = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     return Queue(
         name=queue_name(url),
+        url=url,
         visible=int(counts["ApproximateNumberOfMessages"]),
         in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
         delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
@@ -99,8 +102,8 @@ def depth(sqs: "SQSClient", url: str) -> Queue:
 
 
 def rows(health: Health) -> Iterator[tuple[str, str]]:
-    """Yield the rows of the table that a person gets."""
-    yield "runs", "yes" if health.running else "no"
+    """Yield the rows of the table that a person gets, queues by the names that the stacks' constructs have."""
+    yield "runs", _runs(health)
     if health.pid is not None:
         yield "pid", str(health.pid)
     if health.endpoint_url is not None:
@@ -111,4 +114,13 @@ def rows(health: Health) -> Iterator[tuple[str, str]]:
         yield f"stack {stack.name}", stack.status
     for queue in health.queues:
         delayed = f", {queue.delayed:,} delayed" if queue.delayed else ""
-        yield f"queue {queue.name}", f"{queue.visible:,} waiting, {queue.in_flight:,} in flight{delayed}"
+        yield (
+            f"queue {construct_name(queue.name)}",
+            f"{queue.visible:,} waiting, {queue.in_flight:,} in flight{delayed}",
+        )
+
+
+def _runs(health: Health) -> str:
+    if health.running:
+        return "yes"
+    return "no" if health.pid is None else targets.HALF_STARTED

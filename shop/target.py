@@ -23,6 +23,7 @@ from stacks.settings import SettingsError, load_settings
 
 LOCAL = "local"
 NOT_RUNNING = "the local cloud is not running: run make up"
+HALF_STARTED = "the emulator runs, the stacks are not deployed: make up goes on, make down stops it"
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ def connect(stage: str) -> Target:
     """
     _check_stage(stage)
     if stage == LOCAL:
-        connection = local_cloud.status(local_cloud.default_folder()).cloud
-        if connection is None:
-            raise ShopError(NOT_RUNNING)
-        return Target(LOCAL, {}, clients.session(connection), connection)
+        local = local_cloud.status(local_cloud.default_folder())
+        if local.cloud is None:
+            raise ShopError(NOT_RUNNING if local.pid is None else HALF_STARTED)
+        return Target(LOCAL, {}, clients.session(local.cloud), local.cloud)
     # boto3 reads AWS_DEFAULT_REGION only; the CDK CLI that deployed the stage goes by AWS_REGION first.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     if session.region_name is None:

@@ -19,6 +19,8 @@ from shop import health, mailbox, orders, target
 from shop.cli import app, explain
 from shop.errors import ShopError
 from shop.health import Health
+from shop.local import cloud as local_cloud
+from shop.local.cloud import Status
 from shop.local.mailbox import Mail
 from shop.target import Target
 from tests.unit import shop_stack
@@ -85,20 +87,37 @@ def test_status_of_a_cloud_that_is_down_is_exit_code_3(monkeypatch: pytest.Monke
     assert run("status").exit_code == 3
 
 
+def test_status_of_a_half_started_cloud_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted `up` leaves the emulator without stacks."""
+    monkeypatch.setattr(local_cloud, "status", lambda folder: Status(folder, 77, 4999, None, ()))
+    result = run("status")
+    assert result.exit_code == 3
+    line = "the emulator runs, the stacks are not deployed: make up goes on, make down stops it"
+    assert line in " ".join(result.stdout.split())
+    assert "77" in result.stdout
+    assert run("orders", "show", "A-1").stderr == f"error: {line}\n"
+    found = json.loads(run("status", "--json").stdout)
+    assert (found["running"], found["pid"]) == (False, 77)
+
+
+QUEUE = health.Queue("local-order-pipeline-OrdersQueueC538DD4C-9BC2A2BC660E0", "https://localhost:1/0/q", 1200, 3, 2)
+
+
 def test_status_of_a_running_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Health(
-        "local", True, 77, "https://localhost:1", "/log", [health.Stack("s", "DONE")], [health.Queue("q", 1200, 3, 2)]
-    )
+    found = Health("local", True, 77, "https://localhost:1", "/log", [health.Stack("s", "DONE")], [QUEUE])
     monkeypatch.setattr(health, "check", lambda _: found)
     result = run("status")
     assert result.exit_code == 0
+    assert json.loads(run("status", "--json").stdout)["queues"] == [
+        {"name": QUEUE.name, "url": QUEUE.url, "visible": 1200, "in_flight": 3, "delayed": 2}
+    ]
     for text in (
         "77",
         "https://localhost:1",
         "/log",
         "stack s",
         "DONE",
-        "queue q",
+        "queue OrdersQueue ",
         "1,200 waiting, 3 in flight, 2 delayed",
     ):
         assert text in result.stdout
