@@ -220,19 +220,18 @@ def simulate_orders(
 
 @app.command()
 def mailbox(stage: Stage = "local", as_json: Json = False) -> None:
-    """Show what e-mail subscribers of the local cloud's topics got, oldest first."""
+    """Show what e-mail subscribers of the local cloud's topics got, newest last."""
     from shop import mailbox as mails
     from shop import target
-    from shop.output import print_json, print_table, shorten
+    from shop.output import plural, print_json, say
 
     found = mails.read(target.find(stage))
     if as_json:
         print_json(found)
         return
-    rows = [
-        (mail.received_at, mails.topic_name(mail.topic), mail.subject, shorten(mail.message, 100)) for mail in found
-    ]
-    print_table("Mailbox", ("received", "topic", "subject", "message"), rows)
+    say(f"Mailbox: {plural(len(found), 'mail')}")
+    for mail in found:
+        say("\n".join(["", *mails.lines(mail)]))
 
 
 @dlq_app.command("list")
@@ -249,7 +248,10 @@ def list_dead_letters(
     if as_json:
         print_json(letters)
     else:
-        columns = ("orderID", "reason", "received#", "sent", "message id", "attributes", "body")
-        print_table(f"Dead-letter queues: {plural(len(letters), 'message')}", columns, map(dead_letters.row, letters))
+        columns = ("orderID, or message id", "reason", "sent at", "receives#")
+        title = f"Dead-letter queues: {plural(len(letters), 'message')}"
+        print_table(title, columns, map(dead_letters.row, letters), give_way=("reason",))
+    if letters and not as_json:
+        note("--json has the whole messages, bodies and attributes included.")
     if letters:
         note("Reading receives: each message was given back, its receive count one higher than before.")

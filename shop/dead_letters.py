@@ -19,7 +19,7 @@ from shop.errors import ShopError
 from shop.health import depth
 from shop.order_rules import InvalidOrder, Order, decode_order, from_item
 from shop.orders import Backoff, claimed_id
-from shop.output import note, plural, shorten
+from shop.output import moment, note, plural
 from shop.queues import queue_name, stack_queues
 from shop.target import Target
 
@@ -252,17 +252,8 @@ def _letter(url: str, message: "MessageTypeDef", order_id: str | None, reason: s
 
 
 def row(letter: DeadLetter) -> tuple[object, ...]:
-    """Return a dead letter's cells for a table, its body shortened: orderID, reason, receive count, sent, …, body."""
-    attributes = ", ".join(f"{name}={value}" for name, value in sorted(letter.attributes.items()))
-    return (
-        letter.orderID,
-        letter.reason,
-        letter.receive_count,
-        letter.sent_at,
-        letter.message_id,
-        shorten(attributes, 60),
-        shorten(letter.body, 80),
-    )
+    """Return a dead letter's cells for a table: what names it, the reason, when it was sent, how often received."""
+    return (letter.orderID or letter.message_id, letter.reason, moment(letter.sent_at), letter.receive_count)
 
 
 def _attribute(value: Mapping[str, Any]) -> str:

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 from shop.errors import ShopError
 from shop.local import mailbox as local_mailbox
 from shop.local.mailbox import Mail
-from shop.output import printable
+from shop.names import construct_name
+from shop.output import moment, printable, shorten
 from shop.target import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sns.type_defs import SubscriptionTypeDef
 
+LONGEST_LINE = 500
+MOST_LINES = 20
+"""Of a message that is shown to a person; an order's announcement has nine."""
 UNCONFIRMED = ("PendingConfirmation", "Deleted")
 """What SNS shows in the place of the ARN of a subscription that is not confirmed."""
 
@@ -24,9 +28,13 @@ def read(target: Target) -> list[Mail]:
     raise ShopError(f"SNS keeps no copy of what {topic} sent; {describe(subscriptions(target.client('sns'), topic))}")
 
 
-def topic_name(arn: str) -> str:
-    """Return a topic's name, the last part of its ARN."""
-    return arn.rsplit(":", 1)[-1]
+def lines(mail: Mail) -> list[str]:
+    """Return a mail as lines for a person: when it came, the topic's short name and the subject; then the message."""
+    topic = construct_name(mail.topic.rsplit(":", 1)[-1])
+    message = [f"    {shorten(line, LONGEST_LINE)}" for line in mail.message.splitlines()]
+    left_out = ["    … (--json has the whole message)"] if len(message) > MOST_LINES else []
+    heading = "  ".join(filter(None, (moment(mail.received_at), topic, mail.subject)))
+    return [printable(heading), *message[:MOST_LINES], *left_out]
 
 
 def subscriptions(sns: "SNSClient", topic: str) -> list["SubscriptionTypeDef"]:

@@ -4,6 +4,7 @@ Text that came in an order is someone else's, so nothing of it reaches a termina
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ _GAP = 2
 _NARROWEST = 12
 """Columns that text needs to be read with some ease."""
 
+_DATE_TIME = re.compile(r"\A(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z\Z")
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -36,6 +38,11 @@ def shorten(text: str, limit: int) -> str:
     """Return `text` printable and at most `limit` characters long, the cut marked with an ellipsis."""
     shown = printable(text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def moment(timestamp: str) -> str:
+    """Return an RFC 3339 date-time in UTC to the second, with a space for the T (RFC 3339, 5.6) to be wrapped at."""
+    return _DATE_TIME.sub(r"\1 \2Z", timestamp)
 
 
 def plural(count: int, noun: str) -> str:

@@ -264,13 +264,32 @@ def test_the_mailbox_has_the_shape_of_the_contract(dev: Target, monkeypatch: pyt
             "received_at": "2026-11-26T09:15:00Z",
         }
     ]
-    table = run("mailbox").stdout
-    assert "New order A-1" in table
-    assert "{\\n}" in table
     assert dev.stage == "dev"
 
 
-def test_dead_letters_are_shown_shortened_and_as_json_whole(dev: Target) -> None:
+def test_the_mailbox_shows_each_mail_with_its_message(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = "arn:aws:sns:x:1:local-order-pipeline-OrderTopic5B3ACBDB-F425577F43B77"
+    order = '{\n  "product": "[b]Tea\x1b[2J"\n}'
+    mails = [
+        Mail(topic, "New order A-1", order, {}, "2026-11-26T09:15:00.000Z"),
+        Mail("arn:aws:sns:x:1:alarms", "", "line\n" * 30 + "end", {}, "2026-11-26T09:15:02.000Z"),
+    ]
+    monkeypatch.setattr(mailbox, "read", lambda _: mails)
+    lines = run("mailbox").stdout.splitlines()
+    assert lines[:7] == [
+        "Mailbox: 2 mails",
+        "",
+        "2026-11-26 09:15:00Z  OrderTopic  New order A-1",
+        "    {",
+        '      "product": "[b]Tea\\x1b[2J"',
+        "    }",
+        "",
+    ]
+    assert lines[7:] == ["2026-11-26 09:15:02Z  alarms", *["    line"] * 20, "    … (--json has the whole message)"]
+    assert dev.stage == "dev"
+
+
+def test_dead_letters_are_shown_in_short_and_as_json_whole(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     body = '{"product": "' + "x" * 500 + '"}'
     dev.client("sqs").send_message(QueueUrl=dev.output("OrdersDeadLetterQueueUrl"), MessageBody=body)
     result = run("dlq", "list", "--json")
@@ -280,9 +299,15 @@ def test_dead_letters_are_shown_shortened_and_as_json_whole(dev: Target) -> None
     assert found[0]["reason"].startswith("invalid: product:") or found[0]["reason"].startswith("invalid: quantity:")
     assert found[0]["receive_count"] == 1
     assert "its receive count one higher" in result.stderr
-    table = run("dlq", "list").stdout
-    assert "Dead-letter queues: 1 message" in table
-    assert "x" * 100 not in table
+    assert "--json has" not in result.stderr
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("dlq", "list")
+    assert shown.stdout.startswith("Dead-letter queues: 1 message\n")
+    assert "xxx" not in shown.stdout
+    # A message without orderID goes by its own id, whole even in a narrow table.
+    assert found[0]["message_id"] in shown.stdout
+    assert shown.stdout.splitlines()[3].split()[-1] == "2"
+    assert "--json has the whole messages" in shown.stderr
 
 
 def test_nothing_heavy_is_imported_for_help_and_errors() -> None:

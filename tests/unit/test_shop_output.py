@@ -109,6 +109,19 @@ def test_off_a_terminal_each_change_is_one_line(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == "a\nb\na\n"
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "shown"),
+    [
+        ("2026-11-26T09:15:00.123Z", "2026-11-26 09:15:00Z"),
+        ("2026-11-26T09:15:00Z", "2026-11-26 09:15:00Z"),
+        ("2026-11-26T09:15:00+01:00", "2026-11-26T09:15:00+01:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_times_are_shown_to_the_second(timestamp: str, shown: str) -> None:
+    assert output.moment(timestamp) == shown
+
+
 @pytest.mark.parametrize(("count", "text"), [(0, "0 orders"), (1, "1 order"), (2000, "2,000 orders")])
 def test_plural(count: int, text: str) -> None:
     assert output.plural(count, "order") == text
