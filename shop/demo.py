@@ -13,15 +13,15 @@ import msgspec
 from shop import dead_letters, health, mailbox, orders, target
 from shop.ledger import Ledger, Planned
 from shop.local import cloud as local_cloud
-from shop.output import live_line, note, plural, print_table, say
+from shop.output import live_line, moment, note, plural, print_table, say
 from shop.target import LOCAL, Target
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_sqs.client import SQSClient
 
-SIMULATED = 20
-ERROR_RATE = 0.15
+SIMULATION = {"count": 20, "error_rate": 0.15, "seed": 6}
+"""What the simulator is asked for. This seed makes three invalid orders; one in 25 makes none. Ids are always new."""
 LONGEST_WAIT = 150.0
 """Seconds until the demo gives up and says what is missing; a failing order takes about 60 of them."""
 POLL_EVERY = 0.5
@@ -113,19 +113,21 @@ def run() -> Ledger:
 
     note("2. Send orders by hand through POST /orders")
     ledger = _send(api, Ledger(), first_orders(name))
-    note(f"3. Let the simulator send {SIMULATED}, about {ERROR_RATE:.0%} of them invalid")
+    note(f"3. Let the simulator send {SIMULATION['count']}, some of them invalid")
     ledger = _simulate(watch, ledger)
     note("4. Send the first order again, and once with another price, now that it is stored")
     _wait_until_stored(watch, f"{name}-1")
     ledger = _send(api, ledger, later_orders(name))
     note("5. Follow each to its end")
+    wait = f"{plural(watch.receives, 'receive')}, about {watch.seconds_to_dead_letter:.0f} s"
+    note(f"   SQS sets a failing order aside after {wait}.")
     return _follow(watch, ledger)
 
 
 def _send(api: orders.OrdersApi, ledger: Ledger, plans: Sequence[Planned]) -> Ledger:
     answers = orders.place(api, [plan.body for plan in plans], connections=1)
     for plan, answer in zip(plans, answers, strict=True):
-        note(f"   {plan.shows}: {answer.status or 'no answer'} {answer.refusal or 'accepted'}")
+        note(f"   {plan.shows}: {_outcome(answer)}")
     return replace(ledger, sent=[*ledger.sent, *zip(plans, answers, strict=True)])
 
 
@@ -137,14 +139,17 @@ class Watch:
     dynamodb: "DynamoDBClient"
     sqs: "SQSClient"
     dead_letters_before: int
+    receives: int
+    """How often a failing message is received before SQS sets it aside."""
     seconds_to_dead_letter: float
+    """How long that takes: the visibility timeout after each receive."""
 
     @classmethod
     def start(cls, where: Target) -> "Watch":
         """Return a watch that knows how deep the dead-letter queue is before anything is sent."""
         sqs: SQSClient = where.client("sqs")
-        wait = _seconds_to_dead_letter(sqs, where.output("OrdersQueueUrl"))
-        watch = cls(where, where.client("dynamodb"), sqs, 0, wait)
+        receives, visibility_timeout = _redrive(sqs, where.output("OrdersQueueUrl"))
+        watch = cls(where, where.client("dynamodb"), sqs, 0, receives, receives * visibility_timeout)
         watch.dead_letters_before = watch.dead_letters()
         return watch
 
@@ -172,19 +177,19 @@ class Watch:
         return Counter(order_id.rpartition("-")[0] + "-" for order_id in self.stored_with_prefix(SIMULATED_IDS))
 
 
-def _seconds_to_dead_letter(sqs: "SQSClient", url: str) -> float:
-    """Return how long a failing message stays on a queue: its visibility timeout after each allowed receive."""
+def _redrive(sqs: "SQSClient", url: str) -> tuple[int, float]:
+    """Return how often a queue's message may be received, and for how many seconds each receive hides it."""
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"])[
         "Attributes"
     ]
     redrive = msgspec.json.decode(attributes["RedrivePolicy"], type=dict[str, Any])
-    return float(attributes["VisibilityTimeout"]) * int(redrive["maxReceiveCount"])
+    return int(redrive["maxReceiveCount"]), float(attributes["VisibilityTimeout"])
 
 
 def _simulate(watch: Watch, ledger: Ledger) -> Ledger:
     """Run the simulator; its answer has no ids, so its orders are known by the new run id among the stored ones."""
     before = watch.simulator_runs().keys()
-    result = orders.simulate(watch.where, {"count": SIMULATED, "error_rate": ERROR_RATE})
+    result = orders.simulate(watch.where, SIMULATION)
     sent, invalid = int(result["sent"]), int(result["invalid"])
     note(f"   {sent} sent, {invalid} of them invalid")
     ledger = replace(ledger, simulated=sent, simulated_invalid=invalid)
@@ -243,33 +248,43 @@ def _look(watch: Watch, ledger: Ledger) -> Ledger:
 
 def progress_line(ledger: Ledger, dead: int, seconds_left: float) -> str:
     """Return how far the orders are; the seconds that invalid ones still need are rounded up to tens."""
+    # Somebody else's orders may be set aside at the same time; whose is whose is seen when the queue is read.
+    dead = min(max(0, dead), ledger.expected_dead)
     line = (
         f"   accepted {ledger.accepted} → stored {len(ledger.stored)} → announced {len(ledger.announced_ids)}"
-        f" · dead-lettered {max(0, dead)} of {ledger.expected_dead}"
+        f" · set aside {dead} of {ledger.expected_dead}"
     )
-    if dead >= ledger.expected_dead:
+    if dead == ledger.expected_dead:
         return line
     left = max(10, -int(-seconds_left // 10) * 10)
-    return f"{line} (SQS sets an order aside after three failed receives: about {left} s more)"
+    return f"{line} · about {left} s"
 
 
 def show(ledger: Ledger) -> None:
     """Print what became of the orders, whether the counts add up, and where to look next."""
-    answers = [(p.shows, a.orderID, a.status, a.messageId or a.refusal) for p, a in ledger.sent]
-    print_table("Sent by hand", ("what it shows", "orderID", "status", "message id, or why it was refused"), answers)
+    answers = [(p.shows, a.orderID or a.messageId, _outcome(a)) for p, a in ledger.sent]
+    names = ("what it shows", "orderID", "answer")
+    print_table("Sent by hand", names, answers, give_way=(names[0], names[2]))
+    say()
     say(f"The simulator sent {ledger.simulated} more, {ledger.simulated_invalid} of them invalid.\n")
-    names = ("orderID", "product", "quantity", "price_per_item", "received_at")
-    items = [tuple(next(iter(item[name].values())) for name in names) for item in ledger.stored.values()]
-    _print_some("Stored", (names[0], names[1], "quantity#", "price_per_item#", names[4]), items)
-    _print_some("Announced", ("subject", "received"), [(mail.subject, mail.received_at) for mail in ledger.announced])
-    set_aside = [(x.orderID, x.receive_count, x.reason) for x in ledger.dead_letters]
-    _print_some("In the dead-letter queue", ("orderID", "received#", "reason"), set_aside)
+    fields = ("orderID", "product", "quantity", "price_per_item")
+    items = [tuple(next(iter(item[name].values())) for name in fields) for item in ledger.stored.values()]
+    _print_some("Stored", ("orderID", "product", "quantity#", "price#"), items, give_way="product")
+    mails = [(mail.subject, moment(mail.received_at)) for mail in ledger.announced]
+    _print_some("Announced", ("subject", "received at"), mails, give_way="subject")
+    # Not how often each was received: the demo's own look is among the receives that SQS counts.
+    set_aside = [(letter.orderID or letter.message_id, letter.reason) for letter in ledger.dead_letters]
+    _print_some("In the dead-letter queue", ("orderID", "reason"), set_aside, give_way="reason")
     for line in conclusion(ledger):
         say(line)
 
 
-def _print_some(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    print_table(f"{title}: {len(rows)}", columns, rows[:SHOWN_ROWS])
+def _outcome(answer: orders.Answer) -> str:
+    return f"{answer.status or 'no answer'} {answer.refusal or 'accepted'}"
+
+
+def _print_some(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], give_way: str) -> None:
+    print_table(f"{title}: {len(rows)}", columns, rows[:SHOWN_ROWS], give_way=(give_way,))
     if len(rows) > SHOWN_ROWS:
         say(f"  … and {len(rows) - SHOWN_ROWS} more")
     say()
@@ -294,11 +309,11 @@ def next_steps(ledger: Ledger) -> list[str]:
     shell = ".venv/bin/python -m shop"
     first = next(answer.orderID for _, answer in ledger.sent if answer.orderID in ledger.stored)
     commands = {
-        f"{shell} orders show {first}": "one order as it is stored",
+        f"{shell} orders show {first}": "one stored order",
         f"{shell} mailbox": "what subscribers got",
-        f"{shell} dlq list": "orders set aside, and why",
+        f"{shell} dlq list": "what was set aside, why",
         f"{shell} orders place FILE": "your own orders",
-        "make status": "what runs, and where its log is",
+        "make status": "what runs, and its log",
         "make down": "stop it",
     }
     width = max(map(len, commands))

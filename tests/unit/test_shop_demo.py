@@ -6,12 +6,21 @@ from typing import Any
 
 import pytest
 
+from order_simulator import handler as order_simulator
 from shop import demo
 from shop.dead_letters import DeadLetter
 from shop.ledger import Ledger, Planned
 from shop.local.mailbox import Mail
 from shop.order_rules import InvalidOrder, decode_order
 from shop.orders import Answer, claimed_id
+
+ITEM: dict[str, Any] = {
+    "orderID": {"S": "run-1"},
+    "product": {"S": "50% off: Tea & “Scones” + 🍰"},
+    "quantity": {"N": "2"},
+    "price_per_item": {"N": "3.5"},
+    "received_at": {"S": "2026-11-26T09:15:00.000Z"},
+}
 
 
 def answered(plan: Planned, number: int) -> tuple[Planned, Answer]:
@@ -127,28 +136,50 @@ def test_only_this_runs_dead_letters_count(ended: Ledger) -> None:
 @pytest.mark.parametrize(
     ("dead", "seconds_left", "end"),
     [
-        (0, 53.2, "dead-lettered 0 of 4 (SQS sets an order aside after three failed receives: about 60 s more)"),
-        (0, 50.0, "dead-lettered 0 of 4 (SQS sets an order aside after three failed receives: about 50 s more)"),
-        (2, -3.0, "dead-lettered 2 of 4 (SQS sets an order aside after three failed receives: about 10 s more)"),
-        (4, -3.0, "dead-lettered 4 of 4"),
-        (-1, 1.0, "dead-lettered 0 of 4 (SQS sets an order aside after three failed receives: about 10 s more)"),
+        (0, 53.2, "set aside 0 of 4 · about 60 s"),
+        (0, 50.0, "set aside 0 of 4 · about 50 s"),
+        (2, -3.0, "set aside 2 of 4 · about 10 s"),
+        (4, -3.0, "set aside 4 of 4"),
+        pytest.param(-1, 1.0, "set aside 0 of 4 · about 10 s", id="somebody redrove what was there before"),
+        pytest.param(7, 1.0, "set aside 4 of 4", id="somebody else's orders failed too"),
     ],
 )
 def test_the_time_that_passes_is_shown(ended: Ledger, dead: int, seconds_left: float, end: str) -> None:
     line = demo.progress_line(ended, dead, seconds_left)
     assert line.strip() == f"accepted 10 → stored 5 → announced 5 · {end}"
+    assert len(line) < 78
+
+
+def test_the_simulator_makes_invalid_orders_in_every_demo() -> None:
+    made = list(order_simulator._make_orders(order_simulator._read_event(demo.SIMULATION)))
+    invalid = [order for order in made if order["price_per_item"] == "err"]
+    assert (len(made), len(invalid)) == (20, 3)
+
+
+def test_what_is_shown_fits_a_terminal_of_80_columns(
+    ended: Ledger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name, uuid = demo.new_run(), "4bf6959f-e84f-4ef1-b2c2-a2647dc39ea7"
+    sent = [answered(plan, number) for number, plan in enumerate(demo.first_orders(name))]
+    sent[2] = (sent[2][0], Answer(None, 202, uuid, None))
+    stored: dict[str, Mapping[str, Any]] = {
+        order_id: {**ITEM, "orderID": {"S": order_id}} for order_id in (f"{name}-1", uuid)
+    }
+    letters = [letter(uuid), letter("m-5", f"{name}-5")]
+    demo.show(replace(ended, sent=sent, stored=stored, announced=[mail(uuid)], dead_letters=letters))
+    out = capsys.readouterr().out
+    shown = out[: out.index("accepted ")]
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.count(uuid) == 4
+    assert "orderID                               reason\n" in shown
+    assert "2026-11-26 09:15:01Z" in shown
+    assert all(len(line) <= 78 for line in demo.next_steps(replace(ended, sent=sent, stored=stored)))
 
 
 def test_long_tables_say_how_much_is_left_out(ended: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    item = {
-        "orderID": {"S": "run-1"},
-        "product": {"S": "Tea"},
-        "quantity": {"N": "2"},
-        "price_per_item": {"N": "3.5"},
-        "received_at": {"S": "2026-11-26T09:15:00.000Z"},
-    }
     stored: dict[str, Mapping[str, Any]] = {
-        f"run-{number}": {**item, "orderID": {"S": f"run-{number}"}} for number in range(1, 16)
+        f"run-{number}": {**ITEM, "orderID": {"S": f"run-{number}"}} for number in range(1, 16)
     }
     demo.show(replace(ended, stored=stored))
     shown = capsys.readouterr().out
