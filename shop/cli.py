@@ -189,7 +189,10 @@ def show_order(
     where = target.find(stage)
     item = orders.stored_order(where.client("dynamodb"), where.output("OrdersTableName"), order_id)
     if item is None:
-        raise ShopError(f"no order {order_id!r} is stored in stage {stage}")
+        raise ShopError(
+            f"no order {order_id!r} is stored in stage {stage}; if it was accepted, look for it in status (waiting), "
+            "dlq list (set aside) and the processor's log (failing)"
+        )
     if as_json:
         print_json(item)
         return

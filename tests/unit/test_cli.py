@@ -201,7 +201,9 @@ def test_an_order_is_shown_exactly(dev: Target) -> None:
 def test_an_order_that_is_not_there_is_exit_code_1(dev: Target) -> None:
     result = run("orders", "show", "A\x1b-1", "--json")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: no order 'A\\x1b-1' is stored in stage local\n"
+    assert result.stderr.startswith("error: no order 'A\\x1b-1' is stored in stage local; if it was accepted, ")
+    assert result.stderr.count("\n") == 1
+    assert "dlq list" in result.stderr
     assert dev.stage == "dev"
 
 
