@@ -11,11 +11,12 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from shop import target
+from shop.deployed import physical_ids, stage_stacks
 from shop.errors import ShopError
 from shop.local import tools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import boto3
 
@@ -45,19 +46,15 @@ def destroy(stage: str, *, progress: Callable[[str], None]) -> None:
 def stage_buckets(session: boto3.Session, stage: str) -> list[str]:
     """The names of the buckets that the stage's stacks made and still have. Raises DestroyError without a stack."""
     cloudformation = session.client("cloudformation")
-    stacks = list(_stacks(cloudformation, stage))
+    stacks = stage_stacks(cloudformation, stage)
     if not stacks:
         place = f"region {session.region_name} has no stack of it"
         raise DestroyError(f"stage {stage}: {place}; AWS_PROFILE and AWS_REGION say where to look")
-    buckets: list[str] = []
     for stack in stacks:
-        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
-            buckets += [
-                resource["PhysicalResourceId"]
-                for resource in page["StackResourceSummaries"]
-                if resource["ResourceType"] == _BUCKET_TYPE and resource["ResourceStatus"] != "DELETE_COMPLETE"
-            ]
-    return buckets
+        if stack.get("EnableTerminationProtection"):
+            # CloudFormation would refuse as well, but only after the buckets are empty.
+            raise DestroyError(f"stack {stack['StackName']} has termination protection: its data is kept on purpose")
+    return [name for stack in stacks for name in physical_ids(cloudformation, stack["StackName"], _BUCKET_TYPE)]
 
 
 def empty_bucket(s3: Any, bucket: str) -> None:
@@ -80,21 +77,6 @@ def _refuse_what_stays(stage: str) -> None:
         raise DestroyError(f"stage {stage} is not destroyed from here: its data is kept on purpose")
     if stage == target.LOCAL:
         raise DestroyError("stage local is not in an AWS account: `make reset` forgets the local cloud")
-
-
-def _stacks(cloudformation: Any, stage: str) -> Iterator[str]:
-    """The stage's stacks: those whose tag says so, since another stage's name may begin with this one's."""
-    for page in cloudformation.get_paginator("describe_stacks").paginate():
-        for stack in page["Stacks"]:
-            tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-            if tags.get("application") != "serverless-shop" or tags.get("stage") != stage:
-                continue
-            if stack.get("EnableTerminationProtection"):
-                # CloudFormation would refuse as well, but only after the buckets are empty.
-                raise DestroyError(
-                    f"stack {stack['StackName']} has termination protection: its data is kept on purpose"
-                )
-            yield stack["StackName"]
 
 
 def _destroy_stacks(stage: str) -> None:

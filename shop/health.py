@@ -1,10 +1,11 @@
 """What runs in a stage: the local cloud's process, the stacks that are deployed, how deep their queues are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shop import target as targets
+from shop.deployed import stage_stacks
 from shop.local import cloud as local_cloud
 from shop.local.paths import Paths
 from shop.names import construct_name
@@ -67,20 +68,9 @@ def _deployed(stage: str) -> tuple[list[Stack], list[Queue]]:
 
 
 def stacks(target: Target) -> list[Stack]:
-    """Return the stage's stacks by name: those whose tags say so, since one stage's name may begin another's."""
-    pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
-    found = [
-        Stack(stack["StackName"], stack["StackStatus"])
-        for page in pages
-        for stack in page["Stacks"]
-        if _is_of(stack, target.stage)
-    ]
-    return sorted(found, key=lambda stack: stack.name)
-
-
-def _is_of(stack: Mapping[str, Any], stage: str) -> bool:
-    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-    return tags.get("application") == "serverless-shop" and tags.get("stage") == stage
+    """Return the stage's stacks, by name."""
+    found = stage_stacks(target.client("cloudformation"), target.stage)
+    return [Stack(stack["StackName"], stack["StackStatus"]) for stack in found]
 
 
 def queues(target: Target, found: list[Stack]) -> list[Queue]:

@@ -60,13 +60,7 @@ class Target:
         """Return a boto3 client of `service`; `config` adds to what the target needs."""
         if self.cloud is None:
             return self.session.client(service, config=config)  # type: ignore[call-overload]
-        closed = _closed_config()
-        return self.session.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.cloud.endpoint_url,
-            verify=self.cloud.ca_bundle,
-            config=closed if config is None else closed.merge(config),
-        )
+        return clients.client(self.cloud, service, config)
 
 
 def stack_name(stage: str) -> str:
@@ -126,11 +120,6 @@ def local_outputs(folder: Path) -> dict[str, str]:
     if outputs is None:
         raise ShopError(f"stack {stack_name(LOCAL)} is not deployed to the local cloud: run make up")
     return outputs
-
-
-def _closed_config() -> Config:
-    """Client settings that keep the local cloud's traffic on this machine whatever the environment says."""
-    return Config(proxies={}, connect_timeout=5)
 
 
 def _deployed_outputs(session: boto3.Session, stage: str) -> dict[str, str]:

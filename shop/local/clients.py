@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from shop.local.cloud import Cloud
 
 
+@functools.cache
 def session(cloud: Cloud) -> boto3.session.Session:
     """A session with the cloud's root credentials that reads neither profiles nor files of the user's."""
     nothing = (None, None, os.devnull, None)
@@ -31,12 +33,13 @@ def session(cloud: Cloud) -> boto3.session.Session:
     )
 
 
-def client(cloud: Cloud, service: str) -> Any:
-    """A client of that service in the local cloud."""
+def client(cloud: Cloud, service: str, config: Config | None = None) -> Any:
+    """A client of that service in the local cloud; `config` adds to what the cloud needs."""
+    # A proxy has no business on the loopback address; without this botocore takes the environment's.
+    closed = Config(proxies={}, connect_timeout=5, retries={"mode": "standard"})
     return session(cloud).client(
         service,  # type: ignore[call-overload]
         endpoint_url=cloud.endpoint_url,
         verify=cloud.ca_bundle,
-        # A proxy has no business on the loopback address; without it botocore takes the environment's.
-        config=Config(proxies={}, retries={"mode": "standard"}),
+        config=closed.merge(config) if config else closed,
     )

@@ -166,8 +166,8 @@ def reason(lines: Sequence[str]) -> str:
     return text if len(text) <= _MAXIMUM_ERROR_LENGTH else text[:_MAXIMUM_ERROR_LENGTH] + "…"
 
 
-def _own_environment() -> dict[str, str]:
-    """The user's environment without what steers AWS clients or the CDK."""
+def synthesis_environment() -> dict[str, str]:
+    """The environment of the synthesis: the user's, without what steers AWS clients or the CDK."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("AWS_", "CDK_"))}
     return {
         **kept,
@@ -180,14 +180,9 @@ def _own_environment() -> dict[str, str]:
     }
 
 
-def synthesis_environment() -> dict[str, str]:
-    """The environment of the synthesis: the user's, without an AWS account."""
-    return _own_environment()
-
-
 def emulator_environment(cloud: Cloud) -> dict[str, str]:
     """The environment of the deployment: leads to the emulator and nowhere else."""
-    own = {name: value for name, value in _own_environment().items() if name.lower() not in _PROXY_SETTINGS}
+    own = {name: value for name, value in synthesis_environment().items() if name.lower() not in _PROXY_SETTINGS}
     trust = dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), cloud.ca_bundle)
     return {
         **own,

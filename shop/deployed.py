@@ -1,0 +1,33 @@
+"""What CloudFormation knows of a stage: its stacks, and the resources that they have."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.client import CloudFormationClient
+
+
+def stage_stacks(cloudformation: "CloudFormationClient", stage: str) -> list[Mapping[str, Any]]:
+    """Return the stage's stacks by name: those whose tags say so, since one stage's name may begin another's."""
+    pages = cloudformation.get_paginator("describe_stacks").paginate()
+    found = [stack for page in pages for stack in page["Stacks"] if _is_of(stack, stage)]
+    return sorted(found, key=lambda stack: stack["StackName"])
+
+
+def _is_of(stack: Mapping[str, Any], stage: str) -> bool:
+    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+    return tags.get("application") == "serverless-shop" and tags.get("stage") == stage
+
+
+def physical_ids(cloudformation: "CloudFormationClient", stack: str, resource_type: str) -> list[str]:
+    """Return the names (queues: the URLs) of a stack's resources of one type, such as `AWS::SQS::Queue`."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    found = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    # A resource whose creation failed has no physical id, and one that was deleted is still listed.
+    return [
+        resource["PhysicalResourceId"]
+        for resource in found
+        if resource["ResourceType"] == resource_type
+        and resource.get("PhysicalResourceId")
+        and resource["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
