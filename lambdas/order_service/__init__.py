@@ -1,0 +1,1 @@
+"""The order service: a CRUD microservice on a table of its own."""
