@@ -17,8 +17,9 @@ import msgspec
 
 from shop.errors import ShopError
 from shop.health import depth
+from shop.http_client import Backoff
 from shop.order_rules import InvalidOrder, Order, decode_order, from_item
-from shop.orders import Backoff, claimed_id
+from shop.orders import claimed_id
 from shop.output import moment, note, plural
 from shop.queues import queue_name, stack_queues
 from shop.target import Target

@@ -4,25 +4,22 @@ A body is sent byte for byte as it was written. This module never parses an orde
 become 3.5, a repeated key would vanish, and what the person asked to have tested would not be what was sent.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from decimal import Decimal
 from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 import urllib3
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
 
+from shop import http_client
 from shop.errors import ShopError
-from shop.output import exact, shorten
+from shop.http_client import Backoff, LostAnswerError, UnreachableError
+from shop.output import field_rows, shorten
 from shop.target import Target
 
 if TYPE_CHECKING:
@@ -30,24 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
 
 JSON_WHITESPACE = b" \t\r\n"
-CONNECTIONS = 8
-REQUEST_SECONDS = 35.0
-"""API Gateway answers within 29 s (its integration timeout); a little more tells its 504 from our own timeout."""
 SIMULATOR_SECONDS = 910
 """A function runs at most 900 s (Lambda quotas); the client must not hang up on it before."""
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How often and how patiently a request is repeated: full jitter, doubling from `first` up to `longest` seconds."""
-
-    attempts: int = 6
-    first: float = 0.2
-    longest: float = 5.0
-
-    def delay(self, attempt: int) -> float:
-        """Return the seconds to wait after attempt number `attempt` (counted from 0) failed."""
-        return random.uniform(0, min(self.longest, self.first * 2**attempt))  # noqa: S311  (no secret)
 
 
 @dataclass(frozen=True)
@@ -61,10 +42,6 @@ class Answer:
     """The SQS message id of an accepted order."""
     refusal: str | None
     """Why the order was not accepted; None when it was."""
-
-
-class UnreachableError(Exception):
-    """No connection to the API: the request was not sent."""
 
 
 class _Identified(msgspec.Struct):
@@ -160,29 +137,13 @@ class OrdersApi:
     def _try(self, body: bytes, order_id: str | None) -> tuple[Answer, bool]:
         """Return the answer to one request and whether sending the order again may help and do no harm."""
         try:
-            response = self._pool.request(
-                "POST",
-                self._url,
-                body=body,
-                headers=self._headers,
-                retries=False,
-                redirect=False,
-                timeout=urllib3.Timeout(connect=5.0, read=REQUEST_SECONDS),
-            )
-        except (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError) as error:
-            raise UnreachableError(shorten(str(error), 200)) from None
-        except HTTPError as error:
-            lost = f"no answer ({shorten(str(error), 120)}): it may have been accepted"
+            response = http_client.post(self._pool, self._url, self._headers, body)
+        except LostAnswerError as error:
+            lost = f"no answer ({error}): it may have been accepted"
             return Answer(order_id, None, None, lost), order_id is not None
+        failing = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and order_id is not None
         answer = read_answer(order_id, response.status, response.data)
-        return answer, _may_repeat(response.status, response.headers.get("x-amzn-errortype", ""), order_id)
-
-
-def _may_repeat(status: int, error_type: str, order_id: str | None) -> bool:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        # The daily quota's 429 has this type (API Gateway, "Gateway response types"); no retry outlasts it.
-        return not error_type.startswith("LimitExceeded")
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR and order_id is not None
+        return answer, failing or http_client.is_throttled(response)
 
 
 def read_answer(order_id: str | None, status: int, body: bytes) -> Answer:
@@ -201,20 +162,9 @@ def read_answer(order_id: str | None, status: int, body: bytes) -> Answer:
 
 def open_api(target: Target, connections: int) -> OrdersApi:
     """Return the target's orders API with the API key that `OrdersApiKeyId` names."""
-    answer = target.client("apigateway").get_api_key(apiKey=target.output("OrdersApiKeyId"), includeValue=True)
-    return OrdersApi(target.output("OrdersEndpoint"), answer["value"], _pool(target, connections))
-
-
-def _pool(target: Target, connections: int) -> urllib3.PoolManager:
-    options: dict[str, Any] = {"maxsize": connections, "block": True, "ca_certs": target.ca_bundle}
-    proxy = None if target.cloud is not None else _proxy(target.output("OrdersEndpoint"))
-    return urllib3.PoolManager(**options) if proxy is None else urllib3.ProxyManager(proxy, **options)
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for `url`, which urllib3 by itself does not look for."""
-    host = urlsplit(url).hostname or ""
-    return None if proxy_bypass(host) else getproxies().get("https")
+    url = target.output("OrdersEndpoint")
+    key = http_client.api_key(target, "OrdersApiKeyId")
+    return OrdersApi(url, key, http_client.open_pool(target, url, connections))
 
 
 def place(
@@ -259,8 +209,7 @@ def stored_order(dynamodb: "DynamoDBClient", table: str, order_id: str) -> dict[
 
 def fields(item: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return a stored item's fields for a person: the id first, the others by name, numbers with all their digits."""
-    names = sorted(item, key=lambda name: (name != "orderID", name))
-    return [(name, exact(item[name]) if isinstance(item[name], Decimal) else str(item[name])) for name in names]
+    return field_rows(item, first="orderID")
 
 
 def simulate(target: Target, event: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Text that came in an order is someone else's, so nothing of it reaches a termina
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -148,3 +148,16 @@ def console(*, stderr: bool = False) -> Console:
 def exact(value: Decimal) -> str:
     """Return a number in plain notation with all its digits, never with an exponent."""
     return format(value, "f")
+
+
+def field_rows(item: Mapping[str, Any], first: str) -> list[tuple[str, str]]:
+    """Return an item's fields for a person: the field `first` first, the others by name; numbers with all digits."""
+    names = sorted(item, key=lambda name: (name != first, name))
+    return [(name, field_text(item[name])) for name in names]
+
+
+def field_text(value: Any) -> str:
+    """Return a field's value on its own: text as it is, a number in plain notation, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return exact(value) if isinstance(value, Decimal) else _JSON.encode(value).decode()

@@ -1,6 +1,6 @@
 """Which cloud a command talks to: the local one of this checkout, or a stage deployed to the caller's AWS account.
 
-Everything after that is the same for both: clients come from the target, names from the stack's outputs. The local
+Everything after that is the same for both: clients come from the target, names from a stack's outputs. The local
 target is closed to the user's AWS settings (profile, keys, endpoint, proxy), a deployed one is made of nothing else.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import msgspec
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
 from shop.errors import ShopError
@@ -22,25 +23,43 @@ from shop.local.cloud import Cloud
 from stacks.settings import SettingsError, load_settings
 
 LOCAL = "local"
+ORDER_PIPELINE = "order-pipeline"
+ORDER_SERVICE = "order-service"
 NOT_RUNNING = "the local cloud is not running: run make up"
 HALF_STARTED = "the emulator runs, the stacks are not deployed: make up goes on, make down stops it"
+NO_CREDENTIALS = "no AWS credentials: set AWS_PROFILE, or sign in (aws sso login, aws configure)"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A deployed order pipeline and how to reach it."""
+    """One system of a stage as it is deployed, and how to reach it."""
 
     stage: str
     outputs: Mapping[str, str]
-    """CloudFormation outputs of `<stage>-order-pipeline`, by output key."""
+    """CloudFormation outputs of the stack, by output key."""
     session: boto3.Session
     cloud: Cloud | None
     """The local cloud's connection, None for a stage in an AWS account."""
+    system: str = ORDER_PIPELINE
 
     @property
     def stack(self) -> str:
-        """Name of the order pipeline's stack."""
-        return stack_name(self.stage)
+        """Name of the system's stack."""
+        return stack_name(self.stage, self.system)
+
+    @property
+    def region(self) -> str:
+        """The AWS region that the stage is in."""
+        region: str = self.session.region_name
+        return region
+
+    @property
+    def credentials(self) -> ReadOnlyCredentials:
+        """The credentials as they are now, refreshed where they were about to expire; `connect` made sure of some."""
+        found = self.session.get_credentials()
+        if found is None:
+            raise ShopError(NO_CREDENTIALS)
+        return found.get_frozen_credentials()
 
     @property
     def ca_bundle(self) -> str | None:
@@ -63,9 +82,9 @@ class Target:
         return clients.client(self.cloud, service, config)
 
 
-def stack_name(stage: str) -> str:
-    """Return the name of the order pipeline's stack in a stage."""
-    return f"{stage}-order-pipeline"
+def stack_name(stage: str, system: str) -> str:
+    """Return the name that a system's stack has in a stage."""
+    return f"{stage}-{system}"
 
 
 def connect(stage: str) -> Target:
@@ -85,7 +104,7 @@ def connect(stage: str) -> Target:
     if session.region_name is None:
         raise ShopError("no AWS region: set AWS_REGION, or a region in the profile that AWS_PROFILE names")
     if session.get_credentials() is None:
-        raise ShopError("no AWS credentials: set AWS_PROFILE, or sign in (aws sso login, aws configure)")
+        raise ShopError(NO_CREDENTIALS)
     return Target(stage, {}, session, None)
 
 
@@ -97,38 +116,35 @@ def _check_stage(stage: str) -> None:
         raise ShopError(str(error)) from None
 
 
-def find(stage: str) -> Target:
-    """Return the target of a stage with its order pipeline's outputs.
+def find(stage: str, system: str = ORDER_PIPELINE) -> Target:
+    """Return the target of a stage with the outputs of one system's stack.
 
-    Raises ShopError as `connect` does, and when the account has no such stack.
+    Raises ShopError as `connect` does, and when the stack is not deployed.
     """
-    target = connect(stage)
+    target = replace(connect(stage), system=system)
     if target.cloud is None:
-        outputs = _deployed_outputs(target.session, stage)
-    else:
-        outputs = local_outputs(local_cloud.default_folder())
-    return replace(target, outputs=outputs)
+        return replace(target, outputs=_deployed_outputs(target))
+    return replace(target, outputs=local_outputs(local_cloud.default_folder(), target.stack))
 
 
-def local_outputs(folder: Path) -> dict[str, str]:
-    """Return the order pipeline's outputs from the local cloud's `outputs.json`; raise ShopError without it."""
+def local_outputs(folder: Path, stack: str) -> dict[str, str]:
+    """Return a stack's outputs from the local cloud's `outputs.json`; raise ShopError without it."""
     try:
         stacks = msgspec.json.decode((folder / "outputs.json").read_bytes(), type=dict[str, dict[str, str]])
     except (FileNotFoundError, msgspec.MsgspecError):
         raise ShopError(NOT_RUNNING) from None
-    outputs = stacks.get(stack_name(LOCAL))
-    if outputs is None:
-        raise ShopError(f"stack {stack_name(LOCAL)} is not deployed to the local cloud: run make up")
-    return outputs
+    if stack not in stacks:
+        raise ShopError(f"stack {stack} is not deployed to the local cloud: run make up")
+    return stacks[stack]
 
 
-def _deployed_outputs(session: boto3.Session, stage: str) -> dict[str, str]:
+def _deployed_outputs(target: Target) -> dict[str, str]:
     try:
-        answer = session.client("cloudformation").describe_stacks(StackName=stack_name(stage))
+        answer = target.client("cloudformation").describe_stacks(StackName=target.stack)
     except ClientError as error:
         if "does not exist" not in error.response["Error"].get("Message", ""):
             raise
-        account = session.client("sts").get_caller_identity()["Account"]
-        place = f"region {session.region_name} of account {account}"
-        raise ShopError(f"stack {stack_name(stage)} not found in {place}: make deploy STAGE={stage}") from None
+        account = target.client("sts").get_caller_identity()["Account"]
+        place = f"region {target.region} of account {account}"
+        raise ShopError(f"stack {target.stack} not found in {place}: make deploy STAGE={target.stage}") from None
     return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}

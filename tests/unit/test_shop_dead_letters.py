@@ -12,7 +12,7 @@ from order_processor import handler as processor
 from shop import dead_letters, health, mailbox
 from shop.dead_letters import DeadLetter
 from shop.errors import ShopError
-from shop.orders import Backoff
+from shop.http_client import Backoff
 from shop.target import Target
 from tests.unit import shop_stack
 

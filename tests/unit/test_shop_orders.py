@@ -4,7 +4,6 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,8 @@ from moto import mock_aws
 
 from shop import orders
 from shop.errors import ShopError
-from shop.orders import Answer, Backoff, OrdersApi
+from shop.http_client import Backoff
+from shop.orders import Answer, OrdersApi
 from tests.unit.http_server import Reply, Server, serving
 
 ACCEPTED = Reply(202, b'{"messageId": "m-1"}')
@@ -148,13 +148,6 @@ def test_a_refusal_says_what_the_api_said(reply: bytes, refusal: str) -> None:
     assert orders.read_answer("A-1", 400, reply) == Answer("A-1", 400, None, refusal)
 
 
-def test_delays_double_up_to_the_longest() -> None:
-    backoff = Backoff(first=0.2, longest=1.0)
-    for attempt, longest in enumerate((0.2, 0.4, 0.8, 1.0, 1.0)):
-        delays = [backoff.delay(attempt) for _ in range(200)]
-        assert 0 <= min(delays) < longest / 2 < max(delays) <= longest
-
-
 def test_many_orders_share_a_few_open_connections() -> None:
     bodies = [b'{"orderID": "A-%d"}' % number for number in range(200)]
     together = threading.Barrier(4)
@@ -263,11 +256,3 @@ def test_a_simulator_that_raised_is_an_error(payload: bytes, reason: str) -> Non
     with pytest.raises(ShopError) as caught:
         orders.simulate(_Simulator(payload, "Unhandled"), {})  # type: ignore[arg-type]
     assert str(caught.value) == f"the order simulator failed: {reason}"
-
-
-def test_the_proxy_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy: Callable[[str], str | None] = orders._proxy
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("no_proxy", "internal.example")
-    assert proxy("https://api.example/orders") == "http://proxy.example:3128"
-    assert proxy("https://internal.example/orders") is None
