@@ -16,7 +16,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock bench clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -77,9 +77,15 @@ lock: setup ## resolve requirements*.in anew
 	@for part in requirements requirements-dev requirements-local requirements-node; do \
 		$(COMPILE) --upgrade $$part.in -o $$part.txt || exit 1; done
 
+openapi: setup ## write docs/order-service.openapi.json anew from the service's tables
+	@PYTHONPATH=lambdas $(IN_VENV) -m shop.openapi docs/order-service.openapi.json
+
 bench: setup ## the benchmarks
-	@for file in bench/[a-z]*.py; do \
-		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$(basename $$file .py) || exit 1; done
+	@for name in order_decode order_service_memory router_import; do \
+		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$name || exit 1; done
+
+memory-report: setup ## measure the order service and write docs/order-service-memory.md
+	@PYTHONPATH=lambdas $(IN_VENV) -m bench.order_service_memory --write
 
 clean: ## remove what can be made again, the local cloud's data included
 	@if test -x $(IN_VENV); then $(IN_VENV) -m shop reset; fi
