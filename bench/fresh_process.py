@@ -1,0 +1,53 @@
+"""Runs a piece of Python in a process of its own, for costs that a process pays once, such as imports."""
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+LAMBDAS: Final = ROOT / "lambdas"
+
+# Credentials and a region, so that a client can be made; no address of AWS, so that nothing leaves the machine.
+FUNCTION_ENVIRONMENT: Final = {
+    "AWS_ACCESS_KEY_ID": "benchmark",
+    "AWS_SECRET_ACCESS_KEY": "benchmark",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "ORDER_SERVICE_TABLE": "orders-of-the-benchmark",
+}
+
+
+def run(*arguments: str, environment: Mapping[str, str]) -> str:
+    """Run this Python with `arguments` in the repository's root and return what it prints.
+
+    Raises subprocess.CalledProcessError when it fails; its stderr goes to ours.
+    """
+    users = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(  # noqa: S603 (our own interpreter, our own code)
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**users, "PYTHONPATH": str(LAMBDAS), **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def cpu_milliseconds(code: str, *, before: str, rounds: int) -> float:
+    """Return the CPU time of `code` (user and system, milliseconds) after `before` ran: the median of fresh processes.
+
+    The first process is not counted: it may have to compile to byte-code, which a package for Lambda brings along.
+    """
+    timed = (
+        f"import time\n{before}\n_start = time.process_time()\n{code}\nprint((time.process_time() - _start) * 1000)\n"
+    )
+    times = [float(run("-c", timed, environment=FUNCTION_ENVIRONMENT)) for _ in range(rounds + 1)]
+    return statistics.median(times[1:])

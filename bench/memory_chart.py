@@ -1,0 +1,41 @@
+"""The chart of a memory report, as SVG that is the same for the same figures and needs no script."""
+
+import re
+from collections.abc import Sequence
+
+import pygal  # type: ignore[import-untyped]
+from pygal.style import CleanStyle  # type: ignore[import-untyped]
+
+from bench.lambda_model import Estimate
+
+# A comment with today's date, and scripts that only show a value where the mouse is; the values are printed anyway.
+_NOT_WANTED = re.compile(rb"<!--.*?-->|<script.*?</script>", re.DOTALL)
+
+
+def draw(estimates: Sequence[Estimate]) -> bytes:
+    """Return a line chart over the memory sizes: response times on a logarithmic axis, price on the right one."""
+    chart = pygal.Line(
+        title="Order service: response time and cost by memory size",
+        x_title="memory (MB)",
+        width=900,
+        height=480,
+        logarithmic=True,
+        show_y_guides=False,
+        print_values=True,
+        print_values_position="top",
+        legend_at_bottom=True,
+        legend_at_bottom_columns=3,
+        style=CleanStyle(value_font_size=13, colors=("#1f77b4", "#d62728", "#2ca02c")),
+        js=[],
+    )
+    # pygal takes a random one, which would make each drawing another file.
+    chart.uuid = "order-service-memory"
+    chart.x_labels = [f"{each.memory_mb:,}" for each in estimates]
+    _add(chart, "cold start (ms)", [each.cold_ms for each in estimates], "{:,.0f}")
+    _add(chart, "warm request (ms)", [each.warm_ms for each in estimates], "{:.1f}")
+    _add(chart, "Lambda, $ per million requests (right)", [each.dollars_a_million for each in estimates], "${:.3f}")
+    return _NOT_WANTED.sub(b"", chart.render())
+
+
+def _add(chart: pygal.Line, name: str, values: Sequence[float], form: str) -> None:
+    chart.add(name, list(values), formatter=form.format, secondary="$" in form)
