@@ -7,13 +7,15 @@ from cdk_nag import WriteNagSuppressionsToCloudFormationAspect
 
 from stacks.constructs.packages import PackageError
 from stacks.order_pipeline import OrderPipelineStack
+from stacks.order_service import OrderServiceStack
 from stacks.settings import SettingsError, load_settings
 
 
 def build(app: App) -> App:
     """Adds the stage's stacks to the app."""
     settings = load_settings(app.node.get_all_context())
-    OrderPipelineStack(app, settings)
+    pipeline = OrderPipelineStack(app, settings)
+    OrderServiceStack(app, settings, log_role=pipeline.log_role)
     # Why a finding of cdk-nag stands goes with the template, for whoever checks that.
     Aspects.of(app).add(WriteNagSuppressionsToCloudFormationAspect())
     return app

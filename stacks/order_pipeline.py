@@ -7,8 +7,9 @@ from constructs import Construct
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue, WorkQueue
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
-from stacks.constructs.shop_stack import ShopStack, acknowledge, removal_policy
+from stacks.constructs.shop_stack import ShopStack, acknowledge
 from stacks.constructs.streams import read_new_items
+from stacks.constructs.table import Table
 from stacks.constructs.topics import Alarms, SecureTopic, TopicKey
 from stacks.order_model import ORDER_SCHEMA
 from stacks.settings import Settings
@@ -39,7 +40,7 @@ class OrderPipelineStack(ShopStack):
         key = TopicKey(self, "TopicKey", services=[Alarms.SERVICE])
         alarms = Alarms(self, "Alarms", key=key)
 
-        table = self._table()
+        table = Table(self, "OrdersTable", partition_key="orderID", stream=aws_dynamodb.StreamViewType.NEW_IMAGE)
         processor = self._processor(table)
         orders = WorkQueue(
             self,
@@ -56,6 +57,7 @@ class OrderPipelineStack(ShopStack):
         simulator = self._simulator(orders.queue)
         api_role = self._api_role(orders.queue)
         orders.restrict_to(senders=[api_role, simulator.execution_role], operators=settings.operator_principal_arns)
+        self.log_role = ApiGatewayLogRole(self, "ApiGatewayLogs")
         endpoint, api_key = self._api(orders.queue, api_role)
 
         topic = self._topic(key)
@@ -71,21 +73,7 @@ class OrderPipelineStack(ShopStack):
         self.output("OrderNotifierFunctionName", notifier.function_name, "Announces orders")
         self.output("OrderSimulatorFunctionName", simulator.function_name, "Sends made-up orders")
 
-    def _table(self) -> aws_dynamodb.Table:
-        return aws_dynamodb.Table(
-            self,
-            "OrdersTable",
-            partition_key=aws_dynamodb.Attribute(name="orderID", type=aws_dynamodb.AttributeType.STRING),
-            billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
-            stream=aws_dynamodb.StreamViewType.NEW_IMAGE,
-            point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            deletion_protection=self.settings.keep_data,
-            removal_policy=removal_policy(self),
-        )
-
-    def _processor(self, table: aws_dynamodb.Table) -> PythonFunction:
+    def _processor(self, table: Table) -> PythonFunction:
         processor = PythonFunction(
             self,
             "OrderProcessor",
@@ -129,7 +117,7 @@ class OrderPipelineStack(ShopStack):
             description=f"Order intake of stage {self.settings.stage}",
             requests_per_second=self.settings.orders_requests_per_second,
             burst=self.settings.orders_burst,
-            log_role=ApiGatewayLogRole(self, "ApiGatewayLogs"),
+            log_role=self.log_role,
         )
         orders = api.root.add_resource("orders")
         method = orders.add_method(
@@ -154,7 +142,19 @@ class OrderPipelineStack(ShopStack):
         acknowledge(
             api.deployment_stage, "AwsSolutions-APIG3", "API key, usage plan and body validation guard one POST route."
         )
-        return api.url_for_path("/orders"), self._api_key(api)
+        api.add_gateway_response(
+            "RefusedBody",
+            type=aws_apigateway.ResponseType.BAD_REQUEST_BODY,
+            templates={"application/json": '{"message": "$context.error.validationErrorString"}'},
+        )
+        key = api.add_key(
+            key_description=f"Sends orders to stage {self.settings.stage}",
+            plan_description=f"Order intake of stage {self.settings.stage}",
+            requests_per_second=self.settings.orders_requests_per_second,
+            burst=self.settings.orders_burst,
+            daily_quota=self.settings.orders_daily_quota,
+        )
+        return api.url_for_path("/orders"), key
 
     def _send_to(self, queue: aws_sqs.Queue, role: aws_iam.Role) -> aws_apigateway.AwsIntegration:
         """SendMessage as a service integration: the body goes URL-encoded into the form that SQS takes.
@@ -180,29 +180,13 @@ class OrderPipelineStack(ShopStack):
             ),
         )
 
-    def _api_key(self, api: RestApi) -> aws_apigateway.IApiKey:
-        key = api.add_api_key("ApiKey", description=f"Sends orders to stage {self.settings.stage}")
-        plan = api.add_usage_plan(
-            "UsagePlan",
-            description=f"Order intake of stage {self.settings.stage}",
-            throttle=aws_apigateway.ThrottleSettings(
-                rate_limit=self.settings.orders_requests_per_second, burst_limit=self.settings.orders_burst
-            ),
-            quota=aws_apigateway.QuotaSettings(
-                limit=self.settings.orders_daily_quota, period=aws_apigateway.Period.DAY
-            ),
-        )
-        plan.add_api_stage(stage=api.deployment_stage)
-        plan.add_api_key(key)
-        return key
-
     def _topic(self, key: TopicKey) -> SecureTopic:
         topic = SecureTopic(self, "OrderTopic", key=key, display_name="New orders", emails=self.settings.order_emails)
         for number in self.settings.order_phone_numbers:
             topic.add_subscription(subscriptions.SmsSubscription(number))
         return topic
 
-    def _notifier(self, table: aws_dynamodb.Table, topic: SecureTopic, alarms: Alarms) -> PythonFunction:
+    def _notifier(self, table: Table, topic: SecureTopic, alarms: Alarms) -> PythonFunction:
         notifier = PythonFunction(
             self,
             "OrderNotifier",

@@ -79,6 +79,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     order_simulator_memory_mb: MemoryMegabytes = 512
 
+    order_service_authorization: Literal["aws_iam", "api_key", "aws_iam_and_api_key"] = "aws_iam"
+    """AWS_IAM: requests are signed (SigV4). An API key alone tells callers apart; it proves nothing about them."""
+    order_service_requests_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    order_service_burst: Annotated[int, Meta(ge=1, le=5_000)] = 200
+    order_service_daily_quota: Annotated[int, Meta(ge=1)] = 1_000_000
+    """Of the API key, where there is one."""
+    order_service_memory_mb: MemoryMegabytes = 512
+    order_service_timeout_seconds: Annotated[int, Meta(ge=1, le=29)] = 5
+    """API Gateway waits for a function for at most 29 seconds (quotas of REST APIs)."""
+
 
 STAGES: Mapping[str, Mapping[str, Any]] = {
     "local": {
@@ -92,6 +102,8 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
         "order_processor_max_concurrency": 4,
         "order_notifier_retry_attempts": 3,
         "order_notifier_max_record_age_seconds": 60,
+        "order_service_requests_per_second": 2_000,
+        "order_service_burst": 4_000,
     },
     "dev": {},
     "test": {"log_retention_days": 14},
@@ -102,6 +114,9 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
         "orders_burst": 2_000,
         "orders_daily_quota": 10_000_000,
         "order_processor_max_concurrency": 200,
+        "order_service_requests_per_second": 1_000,
+        "order_service_burst": 2_000,
+        "order_service_daily_quota": 10_000_000,
     },
 }
 """The stages that ship. To add one, add an entry: only what differs from the defaults of `Settings`."""

@@ -1,4 +1,4 @@
-"""A REST API with its logs, throttles and error answers, and the account's role that lets API Gateway write logs."""
+"""A REST API with its logs, throttles and keys, and the account's role that lets API Gateway write logs."""
 
 import json
 
@@ -88,11 +88,27 @@ class RestApi(aws_apigateway.RestApi):
         )
         self.node.try_remove_child("Endpoint")  # an output of the CDK's own naming, beside the documented ones
         self.deployment_stage.node.add_dependency(log_role, self._execution_log_group(scope, construct_id))
-        self.add_gateway_response(
-            "RefusedBody",
-            type=aws_apigateway.ResponseType.BAD_REQUEST_BODY,
-            templates={"application/json": '{"message": "$context.error.validationErrorString"}'},
+
+    def add_key(
+        self,
+        *,
+        key_description: str,
+        plan_description: str,
+        requests_per_second: int,
+        burst: int,
+        daily_quota: int,
+    ) -> aws_apigateway.IApiKey:
+        """A key for methods that require one, with a usage plan that throttles it and counts its requests by day."""
+        key = self.add_api_key("ApiKey", description=key_description)
+        plan = self.add_usage_plan(
+            "UsagePlan",
+            description=plan_description,
+            throttle=aws_apigateway.ThrottleSettings(rate_limit=requests_per_second, burst_limit=burst),
+            quota=aws_apigateway.QuotaSettings(limit=daily_quota, period=aws_apigateway.Period.DAY),
         )
+        plan.add_api_stage(stage=self.deployment_stage)
+        plan.add_api_key(key)
+        return key
 
     def _execution_log_group(self, scope: Construct, construct_id: str) -> Construct:
         """Declared under the name that API Gateway gives it, or it would be made at first use and kept for ever."""

@@ -238,6 +238,13 @@ def apis_are_logged_without_data(template: Template) -> Iterator[str]:
             yield f"{name}: data trace is not off"
 
 
+def api_methods_are_authorised(template: Template) -> Iterator[str]:
+    """Every API method asks for a signature (AWS_IAM) or an API key."""
+    for name, method in resources(template, "AWS::ApiGateway::Method").items():
+        if method.get("AuthorizationType") != "AWS_IAM" and method.get("ApiKeyRequired") is not True:
+            yield f"{name}: open to everybody"
+
+
 ALL: list[Rule] = [
     log_groups_have_retention,
     functions_log_as_json_to_a_declared_group,
@@ -257,6 +264,7 @@ ALL: list[Rule] = [
     nothing_has_a_physical_name,
     tables_can_be_restored,
     apis_are_logged_without_data,
+    api_methods_are_authorised,
 ]
 
 

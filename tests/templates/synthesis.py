@@ -29,11 +29,12 @@ class Synthesis:
 
 
 @functools.cache
-def synthesise(stage: str) -> Synthesis:
+def synthesise(stage: str, **overrides: str) -> Synthesis:
+    """The stage's stacks, with settings given as `cdk … -c name=value` gives them."""
     folder = Path(tempfile.mkdtemp(prefix=f"synth-{stage}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     flags = json.loads(_CDK_JSON.read_text())["context"]
-    app = App(context=flags | {"stage": stage}, outdir=str(folder))
+    app = App(context=flags | {"stage": stage} | overrides, outdir=str(folder))
     shop_app.build(app)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
     findings = []

@@ -18,10 +18,17 @@ pytestmark = pytest.mark.xdist_group("templates")
 
 Breakage = Callable[[Template], object]
 
+CASES = [
+    *(pytest.param(stage, {}, id=stage) for stage in STAGES),
+    pytest.param("dev", {"order_service_authorization": "api_key"}, id="dev-api_key"),
+    pytest.param("dev", {"order_service_authorization": "aws_iam_and_api_key"}, id="dev-aws_iam_and_api_key"),
+]
+"""Every stage as it ships, and the settings that change which resources there are."""
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_nag_finds_nothing_that_nobody_acknowledged(stage: str) -> None:
-    assert synthesise(stage).findings == []
+
+@pytest.mark.parametrize(("stage", "overrides"), CASES)
+def test_nag_finds_nothing_that_nobody_acknowledged(stage: str, overrides: dict[str, str]) -> None:
+    assert synthesise(stage, **overrides).findings == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -36,9 +43,9 @@ def test_why_a_finding_stands_is_in_the_template(stage: str) -> None:
     assert all(rule["reason"] for rule in acknowledged)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_cfn_lint_is_clean(stage: str) -> None:
-    paths = [str(path) for path in synthesise(stage).folder.glob("*.template.json")]
+@pytest.mark.parametrize(("stage", "overrides"), CASES)
+def test_cfn_lint_is_clean(stage: str, overrides: dict[str, str]) -> None:
+    paths = [str(path) for path in synthesise(stage, **overrides).folder.glob("*.template.json")]
     answer = subprocess.run(
         [str(Path(sys.executable).with_name("cfn-lint")), *paths],
         capture_output=True, text=True, check=False,
@@ -46,10 +53,10 @@ def test_cfn_lint_is_clean(stage: str) -> None:
     assert answer.returncode == 0, answer.stdout
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "overrides"), CASES)
 @pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.__name__)
-def test_house_rule(rule: rules.Rule, stage: str) -> None:
-    findings = {name: list(rule(template)) for name, template in synthesise(stage).templates.items()}
+def test_house_rule(rule: rules.Rule, stage: str, overrides: dict[str, str]) -> None:
+    findings = {name: list(rule(template)) for name, template in synthesise(stage, **overrides).templates.items()}
     assert not any(findings.values()), findings
 
 
@@ -147,6 +154,7 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.apis_are_logged_without_data, lambda t: _first(t, "AWS::ApiGateway::Stage").pop("AccessLogSetting")),
     (rules.apis_are_logged_without_data,
      lambda t: _first(t, "AWS::ApiGateway::Stage")["MethodSettings"][0].update(DataTraceEnabled=True)),
+    (rules.api_methods_are_authorised, lambda t: _first(t, "AWS::ApiGateway::Method").pop("ApiKeyRequired")),
 ]  # fmt: skip
 
 

@@ -42,6 +42,11 @@ def test_keys_of_the_cdk_are_passed_over() -> None:
         ({"log_retention_days": "15"}, ["log_retention_days", "'15'", "14", "30"]),
         ({"order_processor_timeout_seconds": "901"}, ["order_processor_timeout_seconds", "900"]),
         ({"order_processor_max_concurrency": "1"}, ["order_processor_max_concurrency", ">= 2"]),
+        (
+            {"order_service_authorization": "none"},
+            ["order_service_authorization", "'none'", "aws_iam, api_key, aws_iam_and_api_key"],
+        ),
+        ({"order_service_timeout_seconds": "30"}, ["order_service_timeout_seconds", "'30'", "<= 29"]),
         ({"operator_principal_arns": "root"}, ["operator_principal_arns[0]", "ARN"]),
         ({"keep_data": "perhaps"}, ["keep_data", "'perhaps'", "bool"]),
     ],

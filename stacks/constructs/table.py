@@ -1,0 +1,34 @@
+"""A table: on demand, restorable to any second of the last 35 days, kept where the stage keeps its data."""
+
+from aws_cdk import aws_dynamodb
+from constructs import Construct
+
+from stacks.constructs.shop_stack import removal_policy, settings_of
+
+
+class Table(aws_dynamodb.Table):
+    """A table with a partition key of type String.
+
+    Where the stage keeps its data, the table outlives its stack and refuses deletion.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        partition_key: str,
+        stream: aws_dynamodb.StreamViewType | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            partition_key=aws_dynamodb.Attribute(name=partition_key, type=aws_dynamodb.AttributeType.STRING),
+            billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
+            stream=stream,
+            point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=settings_of(scope).keep_data,
+            removal_policy=removal_policy(scope),
+        )

@@ -1,0 +1,135 @@
+"""The order service: an API → a function → a table of its own."""
+
+import json
+
+from aws_cdk import Duration, aws_apigateway, aws_cloudwatch
+from aws_cdk.aws_apigateway import AuthorizationType, ResponseType
+from constructs import Construct
+
+from stacks.constructs.function import PythonFunction
+from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
+from stacks.constructs.shop_stack import ShopStack, acknowledge
+from stacks.constructs.table import Table
+from stacks.constructs.topics import Alarms, TopicKey
+from stacks.settings import Settings
+
+_FAILING_SHARE = 0.01
+"""Of all requests: one failure is an alarm where few come, and a rare fault of AWS is none where many do."""
+
+_REFUSALS = {
+    # What has no entry of its own takes this one: wrong or expired signatures, unknown callers, keys and paths.
+    ResponseType.DEFAULT_4_XX: "forbidden",
+    ResponseType.THROTTLED: "throttled",
+    ResponseType.QUOTA_EXCEEDED: "throttled",
+    ResponseType.REQUEST_TOO_LARGE: "too_large",
+    ResponseType.BAD_REQUEST_BODY: "bad_request",
+    ResponseType.BAD_REQUEST_PARAMETERS: "bad_request",
+    ResponseType.RESOURCE_NOT_FOUND: "bad_request",
+    ResponseType.UNSUPPORTED_MEDIA_TYPE: "bad_request",
+}
+"""Which of the service's error codes API Gateway's own refusals have."""
+_FAILURE = {
+    "error": "internal_error",
+    "message": "The request failed. Send it again.",
+    "requestId": "$context.requestId",
+}
+
+
+class OrderServiceStack(ShopStack):
+    """Creates, reads, changes, deletes and lists orders by request.
+
+    `log_role` is the account's role for API Gateway's logs, which is in the stack that was deployed before.
+    """
+
+    def __init__(self, scope: Construct, settings: Settings, *, log_role: ApiGatewayLogRole) -> None:
+        super().__init__(scope, "order-service", settings, description="Shop: create, read, change and list orders")
+        alarms = Alarms(self, "Alarms", key=TopicKey(self, "TopicKey", services=[Alarms.SERVICE]))
+
+        table = Table(self, "OrderServiceTable", partition_key="id")
+        service = self._service(table)
+        api = self._api(service, log_role)
+        alarms.when_above(
+            "OrderServiceFails",
+            # The average of this metric is the share of requests that it counts (Amazon API Gateway metrics).
+            api.metric_server_error(period=Duration.minutes(5), statistic=aws_cloudwatch.Stats.AVERAGE),
+            _FAILING_SHARE,
+            says="The order service answers more than one request in a hundred with a 5xx.",
+            entry="the-order-service-fails",
+        )
+
+        self.output("OrderServiceEndpoint", api.url_for_path("/order"), "POST an operation here")
+        self.output("OrderServiceTableName", table.table_name, "The order service's orders")
+        self.output("OrderServiceFunctionName", service.function_name, "Answers requests")
+        if _needs_key(settings):
+            key = api.add_key(
+                key_description=f"Calls the order service of stage {settings.stage}",
+                plan_description=f"Order service of stage {settings.stage}",
+                requests_per_second=settings.order_service_requests_per_second,
+                burst=settings.order_service_burst,
+                daily_quota=settings.order_service_daily_quota,
+            )
+            self.output("OrderServiceApiKeyId", key.key_id, "The API key's id; its value is for x-api-key")
+
+    def _service(self, table: Table) -> PythonFunction:
+        service = PythonFunction(
+            self,
+            "OrderService",
+            folder="order_service",
+            description="Creates, reads, changes, deletes and lists orders",
+            memory_mb=self.settings.order_service_memory_mb,
+            timeout_seconds=self.settings.order_service_timeout_seconds,
+            environment={"ORDER_SERVICE_TABLE": table.table_name},
+        )
+        service.allow(
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:Scan",
+            on=table.table_arn,
+        )
+        acknowledge(service, "Serverless-LambdaDLQ", "Never invoked asynchronously; the client sees what fails.")
+        return service
+
+    def _api(self, service: PythonFunction, log_role: ApiGatewayLogRole) -> RestApi:
+        api = RestApi(
+            self,
+            "OrderServiceApi",
+            description=f"Order service of stage {self.settings.stage}",
+            requests_per_second=self.settings.order_service_requests_per_second,
+            burst=self.settings.order_service_burst,
+            log_role=log_role,
+        )
+        orders = api.root.add_resource("order")
+        integration = aws_apigateway.LambdaIntegration(service, allow_test_invoke=False)
+        signed = (
+            AuthorizationType.NONE if self.settings.order_service_authorization == "api_key" else AuthorizationType.IAM
+        )
+        for resource in (orders, orders.add_resource("{id}")):
+            # The function routes, so that what it does not take gets its own 405 and not API Gateway's 403.
+            method = resource.add_method(
+                "ANY", integration, authorization_type=signed, api_key_required=_needs_key(self.settings)
+            )
+            acknowledge(method, "AwsSolutions-COG4", "Programs call it by AWS_IAM or API key; it has no user accounts.")
+            if signed == AuthorizationType.NONE:
+                acknowledge(method, "AwsSolutions-APIG4", "The stage's setting asks for an API key instead of AWS_IAM.")
+        acknowledge(api, "AwsSolutions-APIG2", "The function checks all that a request carries, and answers by name.")
+        acknowledge(api.deployment_stage, "AwsSolutions-APIG3", "Only callers with rights or a key get in, throttled.")
+        _answer_like_the_service(api)
+        return api
+
+
+def _needs_key(settings: Settings) -> bool:
+    return settings.order_service_authorization != "aws_iam"
+
+
+def _answer_like_the_service(api: RestApi) -> None:
+    """Gives API Gateway's own errors the form of the function's, so that a client reads one form only."""
+    for response_type, code in _REFUSALS.items():
+        # API Gateway puts the quotes around `messageString` itself.
+        _add_answer(api, response_type, f'{{"error": "{code}", "message": $context.error.messageString}}')
+    _add_answer(api, ResponseType.DEFAULT_5_XX, json.dumps(_FAILURE))
+
+
+def _add_answer(api: RestApi, response_type: ResponseType, template: str) -> None:
+    api.add_gateway_response(response_type.response_type, type=response_type, templates={"application/json": template})
