@@ -78,8 +78,8 @@ def location(item_id: str, *, beside: bool) -> dict[str, str]:
 
     `beside` is for requests whose URL is that of an item already (RFC 9110, section 10.2.2).
     """
-    name = quote(item_id, safe="")
-
+    # Bare, these would mean "here" and "up" (RFC 3986, section 5.2.4).
+    name = item_id.replace(".", "%2E") if item_id in {".", ".."} else quote(item_id, safe="")
     return {"Location": name if beside else f"order/{name}"}
 
 
