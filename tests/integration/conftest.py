@@ -17,6 +17,7 @@ import pytest
 from shop.local import cloud as local_cloud
 from shop.local import emulator
 from shop.local.files import exclusive
+from tests.integration.order_service import OrderService
 from tests.integration.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -84,3 +85,9 @@ def outputs(cloud_folder: Path) -> dict[str, dict[str, str]]:
 def pipeline(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> Pipeline:
     """The deployed order pipeline."""
     return Pipeline(cloud, outputs[f"{cloud.stage}-order-pipeline"])
+
+
+@pytest.fixture(scope="session")
+def order_service(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> OrderService:
+    """The deployed order service."""
+    return OrderService(cloud, outputs[f"{cloud.stage}-order-service"])
