@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from shop.local import function_logs, validation_text, velocity
+from shop.local import expressions, function_logs, validation_text, velocity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,11 @@ def apply() -> None:
     _stream_partiql_inserts()
     _retry_streams_from_the_first_failure()
     _log_like_lambda()
+    _keep_paths_as_sent()
+    _check_root_signatures()
+    _tell_functions_the_request_id()
+    _hide_why_a_function_failed()
+    _check_expressions()
 
 
 def _module(name: str) -> Any:
@@ -506,3 +511,153 @@ def _platform_event(event: dict[str, Any]) -> dict[str, Any] | None:
         record["metrics"] = {"durationMs": float(rest.partition("Duration: ")[2].split()[0])}
     line = {"type": f"platform.{kind.lower()}", "record": record}
     return {**event, "message": json.dumps(line)}
+
+
+def _keep_paths_as_sent() -> None:
+    """API Gateway's REST APIs route by the path as it was sent and give functions its parts percent-encoded.
+
+    The emulator decodes it first, so that an id with `%2F` in it becomes two resources.
+    """
+
+    def handle(original: Any) -> Any:
+        async def run(host: str, path: str, *request: Any, raw_path: str | None = None, **options: Any) -> Any:
+            return await original(host, raw_path or path, *request, raw_path=raw_path, **options)
+
+        return run
+
+    _wrap(_module("app"), "_handle_execute_api_request", handle)
+
+
+def _check_root_signatures() -> None:
+    """API Gateway refuses a wrong signature whoever's it is; the emulator believes whoever names the root's key."""
+    app, gateway = _module("app"), _module("services.apigateway_v1")
+    evaluator, signing = _module("core.iam_evaluator"), _module("core.sigv4")
+
+    def failure(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if not headers.get("authorization", "").startswith("AWS4-HMAC-SHA256"):
+            return None
+        signature = signing.parse_header_signature(headers)
+        if isinstance(signature, tuple) or not evaluator.is_root_access_key(signature.access_key_id):
+            return None
+        secret = evaluator.resolve_credential(signature.access_key_id).secret_access_key
+        return signing.request_time_failure(signature) or signing.header_signature_failure(
+            signature, secret, method, path, query, headers, body, explain=True
+        )
+
+    def handle(original: Any) -> Any:
+        async def run(host: str, path: str, *request: Any, raw_path: str | None = None, **options: Any) -> Any:
+            method, headers, body, query = request
+            target = app._parse_execute_api_url(host, path)
+            is_signed = target and gateway.method_authorization_type(target[0], target[1], method, target[2])
+            refused = failure(method, raw_path or path, headers, body, query) if is_signed == "AWS_IAM" else None
+            if refused:
+                error = evaluator.AuthError(*refused)
+                return gateway.authentication_error_response(target[0], target[1], error, headers, query)
+            return await original(host, path, *request, raw_path=raw_path, **options)
+
+        return run
+
+    _wrap(app, "_handle_execute_api_request", handle)
+
+
+def _tell_functions_the_request_id() -> None:
+    """A function's `requestContext.requestId` is the answer's `x-amzn-RequestId`; the emulator makes up two ids."""
+    gateway = _module("services.apigateway_v1")
+
+    def build(original: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            event = original(*arguments, **options)
+            event["requestContext"]["requestId"] = _request_id.get()
+            return event
+
+        return run
+
+    def execute(original: Any) -> Any:
+        async def run(request: dict[str, Any], *arguments: Any) -> Any:
+            response = await original(request, *arguments)
+            if not isinstance(response, tuple):
+                return response
+            status, headers, body = response
+            return status, {**headers, "x-amzn-requestid": request["request_id"]}, body
+
+        return run
+
+    _wrap(gateway, "_build_lambda_event_v1", build)
+    _wrap(gateway, "_execute_in_scope", execute)
+
+
+_function_failed: ContextVar[bool] = ContextVar("function_failed", default=False)
+
+
+def _hide_why_a_function_failed() -> None:
+    """A function that fails or times out is a 502 with the gateway response DEFAULT_5XX; its error stays inside.
+
+    The emulator gives the function's error to the client, in a form of its own.
+    """
+    gateway = _module("services.apigateway_v1")
+
+    def read(original: Any) -> Any:
+        def run(result: Any) -> Any:
+            answer, error = original(result)
+            _function_failed.set(bool(error))
+            return answer, error
+
+        return run
+
+    def invoke(original: Any) -> Any:
+        async def run(*arguments: Any, **options: Any) -> Any:
+            _function_failed.set(False)
+            response = await original(*arguments, **options)
+            return gateway._gw_error("DEFAULT_5XX", "Internal server error") if _function_failed.get() else response
+
+        return run
+
+    def answer(original: Any) -> Any:
+        def run(error: Any, request: Any) -> Any:
+            status, headers, body = original(error, request)
+            return HTTPStatus.BAD_GATEWAY if error.response_type == "DEFAULT_5XX" else status, headers, body
+
+        return run
+
+    _wrap(gateway, "_lambda_proxy_response", read)
+    _wrap(gateway, "_invoke_lambda_proxy_v1", invoke)
+    _wrap(gateway, "_gateway_error_response", answer)
+
+
+_EXPRESSION_CHECKS = {
+    "UpdateExpression": expressions.check_update,
+    "ProjectionExpression": expressions.check_projection,
+}
+
+
+def _check_expressions() -> None:
+    """DynamoDB refuses a malformed update or projection expression with a ValidationException.
+
+    The emulator carries out what it can make of it (of two `SET` sections the last), or fails with an InternalError.
+    """
+    tables = _module("services.dynamodb")
+
+    def validate(original: Any) -> Any:
+        def run(data: dict[str, Any], fields: tuple[str, ...], *arguments: Any) -> Any:
+            return original(data, fields, *arguments) or _expression_refusal(tables, data, fields)
+
+        return run
+
+    _wrap(tables, "_validate_expression_attrs", validate)
+    # Looks at projections before that, and fails over one that is none.
+    _wrap(
+        tables,
+        "_projection_overlap_response",
+        lambda original: lambda data: _expression_refusal(tables, data, ("ProjectionExpression",)) or original(data),
+    )
+
+
+def _expression_refusal(tables: Any, data: dict[str, Any], fields: tuple[str, ...]) -> Any:
+    for field in fields:
+        if field not in _EXPRESSION_CHECKS or data.get(field) is None:
+            continue
+        try:
+            _EXPRESSION_CHECKS[field](data[field], data.get("ExpressionAttributeNames") or {})
+        except expressions.SyntaxProblem as problem:
+            return tables.error_response_json("ValidationException", f"Invalid {field}: {problem}", 400)
+    return None
