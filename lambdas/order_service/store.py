@@ -49,8 +49,22 @@ class Expression:
         """Both conditions; each in parentheses, so that none can reach into the other."""
         if not self.text or not other.text:
             return self if self.text else other
-        text = f"({self.text}) AND ({other.text})"
+        text = f"{_enclosed(self.text)} AND {_enclosed(other.text)}"
         return Expression(text, {**self.names, **other.names}, {**self.values, **other.values})
+
+
+def _enclosed(text: str) -> str:
+    """The expression in parentheses; one that has them around all of it already gets no second ones.
+
+    DynamoDB refuses those ("The expression has redundant parentheses").
+    """
+    text, depth = text.strip(), 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            is_enclosed = place > 0 and place == len(text) - 1
+            return text if is_enclosed and text.startswith("(") else f"({text})"
+    return f"({text})"
 
 
 EXISTS: Final = Expression(f"attribute_exists({KEY})")
@@ -68,7 +82,7 @@ def version_is_one_of(etags: Sequence[str]) -> Expression:
     values: dict[str, Attribute] = {f":_etag{index}": {"S": etag} for index, etag in enumerate(etags) if etag}
     choices = [f"{ETAG_NAME} IN ({', '.join(values)})"] if values else []
     if "" in etags:
-        choices.append(f"(attribute_exists({KEY}) AND attribute_not_exists({ETAG_NAME}))")
+        choices.append(f"attribute_exists({KEY}) AND attribute_not_exists({ETAG_NAME})")
     return Expression(" OR ".join(choices), names, values)
 
 
