@@ -5,6 +5,11 @@ STAGE ?= dev
 # More settings for the stage, such as CONTEXT="-c alarm_email=you@example.com" (stacks/settings.py has all of them).
 CONTEXT ?=
 
+# Of the load test: a stage, how many send at the same time, and for how long.
+TARGET ?= local
+USERS ?= 10
+SECONDS ?= 30
+
 # The first of these that is new enough sets up .venv; everything after that runs in .venv.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -16,10 +21,10 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi bench clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi bench loadtest memory-report clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make the virtual environment, the emulator, Node and the CDK command line
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is needed and none is on PATH" >&2; exit 1; }
@@ -83,6 +88,9 @@ openapi: setup ## write docs/order-service.openapi.json anew from the service's 
 bench: setup ## the benchmarks
 	@for name in order_decode order_service_memory router_import; do \
 		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$name || exit 1; done
+
+loadtest: setup ## put load on the order service of TARGET (local, or a stage on AWS)
+	@PYTHONPATH=lambdas $(IN_VENV) -m bench.loadtest --stage "$(TARGET)" --users "$(USERS)" --seconds "$(SECONDS)"
 
 memory-report: setup ## measure the order service and write docs/order-service-memory.md
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.order_service_memory --write
