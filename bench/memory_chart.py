@@ -20,6 +20,9 @@ def draw(estimates: Sequence[Estimate]) -> bytes:
         width=900,
         height=480,
         logarithmic=True,
+        # Both axes over four powers of ten, so that a slope means the same on either.
+        range=(1, 10_000),
+        secondary_range=(0.003, 30),
         show_y_guides=False,
         print_values=True,
         print_values_position="top",
