@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from order_service import expressions, pages, store
-from order_service.contract import DEFAULT_PAGE, OPERATIONS, TABLE_ALIAS, UNCHECKED_OPERATIONS
+from order_service.contract import DEFAULT_PAGE, OPERATIONS, TABLE_ALIAS, UNCHECKED_OPERATIONS, VALUES
 from order_service.http import Request, Response, document_of, location
 from order_service.items import etag_of, from_item, to_item, to_key
 from order_service.problems import Problem, refuse, shown
@@ -87,6 +87,9 @@ def _read(payload: Payload, table: Table) -> Response:
     key = to_key(payload["Key"], "payload.Key")
     consistent = _flag(payload, "ConsistentRead", "payload.ConsistentRead")
     used = expressions.placeholders(payload)
+    if used.values:
+        # Only names can stand in a projection; DynamoDB's GetItem has no such parameter.
+        raise refuse(f"payload.{VALUES}", "is used by no expression")
     projection = Expression(expressions.read(payload, "ProjectionExpression"), used.names, used.values)
     item = store.get(table, key, projection, consistent=consistent)
     if item is None:

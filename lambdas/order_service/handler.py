@@ -36,11 +36,13 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     try:
         request = read_request(event)
         table = Table(_dynamodb, os.environ["ORDER_SERVICE_TABLE"], context.get_remaining_time_in_millis)
-        answer = to_event(_run(request, table), with_body=request.method != "HEAD")
+        answer = to_event(_run(request, table))
     except Problem as problem:
         answer = _refusal(problem)
     except Exception as error:  # noqa: BLE001 (whatever it is, the client gets an answer and the log the rest)
         answer = _failure(error, event)
+    if event.get("httpMethod") == "HEAD":
+        answer["body"] = ""  # RFC 9110, section 9.3.2
     logger.info("request done", extra={"api_request_id": _request_id(event), "status": answer["statusCode"]})
     return answer
 
@@ -57,7 +59,7 @@ def _run(request: Request, table: Table) -> Response:
 
 def _refusal(problem: Problem) -> dict[str, Any]:
     document = {"error": problem.code, "message": problem.message}
-    return to_event(Response(HTTPStatus(problem.status), document, problem.headers), with_body=True)
+    return to_event(Response(HTTPStatus(problem.status), document, problem.headers))
 
 
 def _failure(error: Exception, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _failure(error: Exception, event: Mapping[str, Any]) -> dict[str, Any]:
     )
     message = "the request failed; the service's log has the reason under this request id"
     document = {"error": "internal_error", "message": message, "requestId": request_id}
-    return to_event(Response(HTTPStatus.INTERNAL_SERVER_ERROR, document), with_body=True)
+    return to_event(Response(HTTPStatus.INTERNAL_SERVER_ERROR, document))
 
 
 def _request_id(event: Mapping[str, Any]) -> str | None:

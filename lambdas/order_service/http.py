@@ -54,7 +54,7 @@ def read_request(event: Mapping[str, Any]) -> Request:
     )
 
 
-def to_event(response: Response, *, with_body: bool) -> dict[str, Any]:
+def to_event(response: Response) -> dict[str, Any]:
     """The answer in the form that API Gateway takes; raises Problem for one that is too large for Lambda."""
     has_document = response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
     body = encode(response.document).decode() if has_document else ""
@@ -64,7 +64,7 @@ def to_event(response: Response, *, with_body: bool) -> dict[str, Any]:
     return {
         "statusCode": response.status.value,
         "headers": {**content_type, **response.headers},
-        "body": body if with_body else "",
+        "body": body,
     }
 
 
