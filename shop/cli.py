@@ -7,17 +7,24 @@ Exit codes: 0 done, 1 refused or failed (one line on stderr says why), 2 wrong u
 # ruff: noqa: PLC0415
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from shop.errors import ShopError
 
+if TYPE_CHECKING:
+    from shop.order_service import OrderService
+
 NOT_RUNNING_EXIT = 3
 
 Stage = Annotated[str, typer.Option("--stage", help="local, or a stage deployed with your AWS credentials.")]
+ItemId = Annotated[str, typer.Argument(metavar="ID")]
+Names = Annotated[str | None, typer.Option("--names", metavar="JSON", help='Such as {"#d": "order_date"}.')]
+Values = Annotated[str | None, typer.Option("--values", metavar="JSON", help='Such as {":least": 80.50}.')]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for programs.")]
 
 
@@ -58,8 +65,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 orders_app = typer.Typer(help="Place orders, look one up, let the simulator send some.", no_args_is_help=True)
+order_app = typer.Typer(help="Use the order service: create, read, change and list items.", no_args_is_help=True)
 dlq_app = typer.Typer(help="Orders that could not be stored.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
+app.add_typer(order_app, name="order")
 app.add_typer(dlq_app, name="dlq")
 
 
@@ -219,6 +228,119 @@ def simulate_orders(
         print_json(result)
     else:
         say(f"{result['sent']:,} orders sent, {result['invalid']:,} of them invalid")
+
+
+@order_app.command("create")
+def create_item(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="One JSON object with an id.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the item of this id, if there is one.")
+    ] = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Store an item, its numbers exactly as written; an id that exists is refused."""
+    from shop import order_service
+
+    item = order_service.read_item(_read(file), "standard input" if file == "-" else file)
+    _show_item("created", _order_service(stage).create(item, overwrite=overwrite), as_json=as_json)
+
+
+@order_app.command("read")
+def read_item(item_id: ItemId, stage: Stage = "local", as_json: Json = False) -> None:
+    """Show an item as it is now."""
+    _show_item("read", _order_service(stage).read(item_id), as_json=as_json)
+
+
+@order_app.command("update")
+def update_item(
+    item_id: ItemId,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=JSON", help="Give a field a value; may be repeated.")
+    ] = None,
+    removes: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="NAME", help="Remove a field; may be repeated.")
+    ] = None,
+    expression: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A DynamoDB UpdateExpression, in place of --set and --remove.")
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A DynamoDB ConditionExpression that must hold.")
+    ] = None,
+    names: Names = None,
+    values: Values = None,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Change an item that exists and show the new one."""
+    if (expression is None) == (not sets and not removes):
+        raise typer.BadParameter("give either --set and --remove, or --expression")
+    from shop import order_service
+
+    made = order_service.read_change(sets or [], removes or []) if expression is None else None
+    texts = {"UpdateExpression": expression, "ConditionExpression": condition}
+    change = order_service.read_expression(texts, names, values, beside=made)
+    _show_item("updated", _order_service(stage).update(item_id, change), as_json=as_json)
+
+
+@order_app.command("delete")
+def delete_item(item_id: ItemId, stage: Stage = "local", as_json: Json = False) -> None:
+    """Delete an item and show what it was."""
+    _show_item("deleted", _order_service(stage).delete(item_id), as_json=as_json)
+
+
+@order_app.command("list")
+def list_items(
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many items.")] = 100,
+    everything: Annotated[bool, typer.Option("--all", help="Show all items, however many there are.")] = False,
+    filter_text: Annotated[
+        str | None, typer.Option("--filter", metavar="TEXT", help="A DynamoDB FilterExpression.")
+    ] = None,
+    names: Names = None,
+    values: Values = None,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Show items, in no particular order."""
+    from shop import order_service
+    from shop.output import note, print_json, print_table
+
+    chosen = order_service.read_expression({"FilterExpression": filter_text}, names, values)
+    found = _order_service(stage).list_items(None if everything else limit, chosen)
+    if as_json:
+        print_json(found.items)
+    else:
+        rows = map(order_service.row, found.items)
+        print_table(order_service.title(found), ("id", "other fields"), rows, give_way=("other fields",))
+    if found.has_more:
+        note("There are more items: --limit, or --all.")
+
+
+@order_app.command("ping")
+def ping(stage: Stage = "local", as_json: Json = False) -> None:
+    """Ask the service for a sign of life, and show how long it took."""
+    from shop.output import print_json, say
+
+    milliseconds = round(_order_service(stage).ping(), 1)
+    if as_json:
+        print_json({"answer": "pong", "milliseconds": milliseconds})
+    else:
+        say(f"pong in {milliseconds} ms")
+
+
+def _order_service(stage: str) -> "OrderService":
+    from shop import order_service, target
+
+    return order_service.open_service(target.find(stage, target.ORDER_SERVICE))
+
+
+def _show_item(done: str, item: Mapping[str, Any], *, as_json: bool) -> None:
+    from shop.output import field_rows, print_json, print_table
+
+    if as_json:
+        print_json(item)
+        return
+    print_table(f"Item {item.get('id')}, {done}", ("field", "value"), field_rows(item, first="id"), give_way=("value",))
 
 
 @app.command()

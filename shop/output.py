@@ -80,7 +80,7 @@ def print_table(
     for row in cells:
         table.add_row(*map(Text, row))
     with out.capture() as captured:
-        out.print(Text(title, style="bold"), table, sep="\n")
+        out.print(Text(printable(title), style="bold"), table, sep="\n")
     # A last column is padded to its longest cell, which a narrow window would show as empty lines.
     out.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from shop.local.cloud import Status
 from shop.local.mailbox import Mail
 from shop.target import Target
 from tests.unit import shop_stack
-from tests.unit.http_server import Reply, serving
+from tests.unit.http_server import Reply, Server, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED = Reply(202, b'{"messageId": "m-1"}')
@@ -60,6 +61,12 @@ def answering(monkeypatch: pytest.MonkeyPatch, dev: Target, url: str) -> None:
         ("up", "--port", "70000"),
         ("dlq", "list", "--limit", "0"),
         ("destroy",),
+        ("order", "create"),
+        ("order", "list", "--limit", "0"),
+        ("order", "update", "A-1"),
+        ("order", "update", "A-1", "--condition", "price > :p"),
+        ("order", "update", "A-1", "--set", "price=1", "--expression", "REMOVE price"),
+        ("order", "update", "A-1", "--remove", "price", "--expression", "REMOVE price"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -71,7 +78,7 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 def test_a_cloud_that_is_down_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHOP_LOCAL_DIR", str(tmp_path))
-    for command in (["mailbox"], ["dlq", "list"], ["orders", "show", "A-1"], ["orders", "simulate"]):
+    for command in (["mailbox"], ["dlq", "list"], ["orders", "show", "A-1"], ["orders", "simulate"], ["order", "ping"]):
         result = run(*command, "--json")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "error: the local cloud is not running: run make up\n"
@@ -310,6 +317,71 @@ def test_dead_letters_are_shown_in_short_and_as_json_whole(dev: Target, monkeypa
     assert found[0]["message_id"] in shown.stdout
     assert shown.stdout.splitlines()[3].split()[-1] == "2"
     assert "--json has the whole messages" in shown.stderr
+
+
+@pytest.fixture
+def item_service(dev: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """An order service that answers each operation by the contract, under API-key authorisation."""
+    item = '{"id": "A\\u001b-1", "price": 80.50, "tags": [1.0]}'
+    answers = {
+        "create": Reply(201, f'{{"Item": {item}}}'.encode()),
+        "read": Reply(404, b'{"error": "not_found", "message": "there is no item with the id \\"A-2\\""}'),
+        "update": Reply(200, f'{{"Attributes": {item}}}'.encode()),
+        "delete": Reply(200, f'{{"Attributes": {item}}}'.encode()),
+        "list": Reply(200, f'{{"Items": [{item}, {item}], "Count": 2}}'.encode()),
+        "ping": Reply(200, b'"pong"'),
+    }
+    key = dev.client("apigateway").create_api_key(value="the-secret-key-of-the-service")["id"]
+    with serving(lambda _, body: answers[json.loads(body)["operation"]]) as server:
+        outputs = {"OrderServiceEndpoint": server.url, "OrderServiceApiKeyId": key}
+        found = Target("dev", outputs, dev.session, None, target.ORDER_SERVICE)
+        monkeypatch.setattr(target, "find", lambda _, system: found if system == found.system else None)
+        yield server
+
+
+def test_an_item_is_created_exactly_signed_and_with_the_key(item_service: Server) -> None:
+    result = run("order", "create", "-", "--json", stdin=b' {"id": "A", "price": 80.50}\n')
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert '"price": 80.50' in result.stdout
+    assert item_service.bodies == [b'{"operation":"create","payload":{"Item":{"id": "A", "price": 80.50}}}']
+    assert item_service.headers[0]["x-api-key"] == "the-secret-key-of-the-service"
+    assert "/eu-central-1/execute-api/aws4_request" in item_service.headers[0]["authorization"]
+
+
+def test_an_item_is_shown_for_a_person(item_service: Server) -> None:
+    for command in (["create", "-", "--overwrite"], ["update", "A-1", "--set", "price=80.50"], ["delete", "A-1"]):
+        result = run("order", *command, stdin=b'{"id": "A-1"}')
+        assert result.exit_code == 0
+        assert result.stdout.startswith(f"Item A\\x1b-1, {command[0].removesuffix('e')}ed\n")
+        assert "80.50" in result.stdout
+        assert "[1.0]" in result.stdout
+    assert b'"overwrite":true' in item_service.bodies[0]
+    assert b'":set0":80.50' in item_service.bodies[1]
+
+
+def test_a_refusal_of_the_service_is_one_line(item_service: Server) -> None:
+    result = run("order", "read", "A-2", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == 'error: not_found: there is no item with the id "A-2"\n'
+    assert len(item_service.bodies) == 1
+
+
+def test_items_are_listed_up_to_the_limit(item_service: Server) -> None:
+    assert len(json.loads(run("order", "list", "--all", "--json").stdout)) == 2
+    result = run("order", "list", "--limit", "1", "--filter", "price > :p", "--values", '{":p": 1.50}')
+    assert result.stdout.startswith("Order service: 1 item\n")
+    assert "A\\x1b-1" in result.stdout
+    assert '"price":80.50' in result.stdout
+    assert result.stderr == "There are more items: --limit, or --all.\n"
+    assert b'{":p":1.50}' in item_service.bodies[1]
+
+
+@pytest.mark.usefixtures("item_service")
+def test_a_ping_shows_how_long_it_took() -> None:
+    assert re.fullmatch(r"pong in \d+\.\d ms\n", run("order", "ping").stdout)
+    found = json.loads(run("order", "ping", "--json").stdout)
+    assert found["answer"] == "pong"
+    assert found["milliseconds"] > 0
 
 
 def test_nothing_heavy_is_imported_for_help_and_errors() -> None:

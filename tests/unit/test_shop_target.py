@@ -73,6 +73,29 @@ def test_a_missing_output_is_named() -> None:
         found.output("OrderTopicArn")
 
 
+def test_each_system_has_its_own_stack(running: Path) -> None:
+    outputs = '{"local-order-pipeline": {"A": "1"}, "local-order-service": {"OrderServiceTableName": "t-1"}}'
+    (running / "outputs.json").write_text(outputs)
+    found = target.find("local", target.ORDER_SERVICE)
+    assert found.outputs == {"OrderServiceTableName": "t-1"}
+    assert (found.region, found.credentials.access_key) == ("us-east-1", "local-key")
+    with pytest.raises(ShopError, match=r"^stack local-order-service has no output OrderServiceEndpoint: "):
+        found.output("OrderServiceEndpoint")
+
+
+@pytest.mark.usefixtures("running")
+def test_a_system_that_is_not_deployed_is_named() -> None:
+    with pytest.raises(ShopError, match=r"^stack local-order-service is not deployed to the local cloud: run make up$"):
+        target.find("local", target.ORDER_SERVICE)
+
+
+@pytest.mark.usefixtures("user")
+@mock_aws
+def test_a_system_that_is_not_deployed_to_aws_is_named() -> None:
+    with pytest.raises(ShopError, match=r"^stack dev-order-service not found in region eu-central-1"):
+        target.find("dev", target.ORDER_SERVICE)
+
+
 @pytest.mark.usefixtures("running", "user")
 def test_the_local_target_is_closed_to_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
