@@ -172,6 +172,8 @@ def test_a_condition_cannot_get_round_the_check_that_the_item_exists(
         ({"operation": "read", "payload": {"Key": {"id": "1"}, "AttributesToGet": []}}, "invalid_request", "Attrib"),
         ({"operation": "create", "payload": {"Item": {"id": "1"}, "ReturnValues": "ALL_OLD"}}, "invalid_request",
          "ReturnValues"),
+        ({"operation": "read", "payload": {"Key": {"id": "1"}, "ExpressionAttributeValues": {":v": 1}}},
+         "invalid_request", "ExpressionAttributeValues"),
         ({"operation": "update", "payload": {"Key": {"id": "1"}}}, "invalid_request", "UpdateExpression"),
         ({"operation": "list", "payload": {"IndexName": "i"}}, "invalid_request", "IndexName"),
         ({"operation": "list", "payload": {"Limit": 0}}, "invalid_request", "Limit"),
