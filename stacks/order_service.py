@@ -30,7 +30,7 @@ _REFUSALS = {
 """Which of the service's error codes API Gateway's own refusals have."""
 _FAILURE = {
     "error": "internal_error",
-    "message": "The request failed. Send it again.",
+    "message": "The request failed, and may have been carried out.",
     "requestId": "$context.requestId",
 }
 
