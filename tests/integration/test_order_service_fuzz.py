@@ -59,6 +59,7 @@ class SigV4(AuthBase):
         body = request.body or b""
         assert request.method
         assert request.url
+        request.url = request.url.replace("+", "%20")  # a space; a plus sign is encoded. AWS signs only this form
         data = body.encode() if isinstance(body, str) else bytes(body)  # type: ignore[arg-type]
         headers = {name: str(value) for name, value in request.headers.items()}
         region = self._service.cloud.region
