@@ -1,0 +1,40 @@
+"""What README shows of the order service, run as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from shop.local.cloud import Cloud
+from tests.integration.order_service import OrderService
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def block(text: str) -> str:
+    """The README's shell block that has this text in it."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    [found] = [block for block in blocks if text in block]
+    return str(found)
+
+
+def test_the_order_service_answers_curl(order_service: OrderService, cloud_folder: Path, tmp_path: Path) -> None:
+    order_service.client("dynamodb").delete_item(TableName=order_service.table, Key={"id": {"S": "1234ABCG"}})
+    (tmp_path / ".local").symlink_to(cloud_folder)
+    answer = subprocess.run(
+        ["sh", "-eu", "-c", block("--aws-sigv4")],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    jacket = {"id": "1234ABCG", "price": 78.89}
+    dressed = {**jacket, "product": "Beautiful Jacket"}
+    assert [json.loads(line) for line in answer.stdout.splitlines() if line] == [
+        {"Item": jacket},
+        {"Item": jacket},
+        dressed,
+        dressed,
+    ]
+
+
+def test_curl_is_told_the_region_of_the_local_cloud(cloud: Cloud) -> None:
+    assert f"aws:amz:{cloud.region}:execute-api" in block("--aws-sigv4")
