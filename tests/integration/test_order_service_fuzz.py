@@ -105,11 +105,13 @@ def check_form(operation: str, answer: Response) -> None:
 
 
 def narrowed(order_service: OrderService) -> dict[str, Any]:
-    """The description with what only the deployed service can know: its table, a cursor, that ids agree."""
+    """The description with what only the deployed service can know: its table, ids, a cursor, that ids agree."""
     document = copy.deepcopy(DOCUMENT)
     parameters, schemas = document["components"]["parameters"], document["components"]["schemas"]
-    for number in range(2):
-        order_service.on_item("PUT", f"fuzz-{number}", {})
+    known = [f"fuzz-{number}" for number in range(2)]
+    for item_id in known:
+        order_service.on_item("PUT", item_id, {})
+    parameters["id"]["schema"] = {"anyOf": [{"enum": known}, parameters["id"]["schema"]]}
     cursor = order_service.page("limit=1").body["cursor"]
     parameters["cursor"]["schema"] = {"enum": [cursor]}
     for name in ("ItemToPut", "Patch"):
