@@ -65,7 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 orders_app = typer.Typer(help="Place orders, look one up, let the simulator send some.", no_args_is_help=True)
-order_app = typer.Typer(help="Use the order service: create, read, change and list items.", no_args_is_help=True)
+order_app = typer.Typer(help="Create, read, change, delete and list items of the order service.", no_args_is_help=True)
 dlq_app = typer.Typer(help="Orders that could not be stored.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
 app.add_typer(order_app, name="order")
