@@ -1,6 +1,7 @@
 """JSON texts with exact numbers: every number is a `Decimal`, in and out, and never a binary float."""
 
 import json
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
@@ -10,6 +11,12 @@ from order_service.problems import Problem, shown
 
 _DEEPEST: Final = 100
 """Of any body; deeper ones are an attack on whoever reads them. Items have a lower bound of their own."""
+
+_MOST_COMMAS: Final = 500_000
+"""Of any body. An item that can be stored has fewer, in its strings and between its values: it has 409,600 bytes.
+
+Millions of small values would take more time and memory to read than the function has, and be refused after it.
+"""
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Gives the JSON text of a value, as bytes."""
@@ -21,6 +28,8 @@ def decode(text: str) -> Any:
     Raises:
         Problem: `invalid_json`, whatever is wrong with the text.
     """
+    if text.count(",") > _MOST_COMMAS:
+        raise _invalid(f"the body has more than {_MOST_COMMAS:,} commas, which no item needs that can be stored")
     try:
         value = json.loads(
             text,
@@ -51,8 +60,8 @@ def _refuse_constant(token: str) -> NoReturn:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        repeated = next(name for name in counts if counts[name] > 1)
         raise _invalid(f"the name {shown(repeated)} is given more than once in one object")
     return found
 

@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from order_service.contract import NAMES, VALUES
+from order_service.contract import ETAG, NAMES, VALUES
 from order_service.items import check_name, to_attribute, to_fields
-from order_service.problems import refuse, shown
+from order_service.problems import inside, refuse, shown
 from order_service.store import OWN_PLACEHOLDERS, SET_ETAG, Expression
 
-_SET = re.compile(r"(?<![\w#:.])SET(?!\w)", re.IGNORECASE)
+_SET = re.compile(r"(?<![\w#:.])SET(?!\w)", re.ASCII | re.IGNORECASE)
+_BARE_ETAG = re.compile(rf"(?<![\w#:]){ETAG}(?!\w)", re.ASCII)
 
 
 def read(payload: Mapping[str, Any], parameter: str) -> str:
@@ -27,6 +28,8 @@ def read(payload: Mapping[str, Any], parameter: str) -> str:
         raise refuse(place, "is blank")
     if not _is_closed(text):
         raise refuse(place, "has parentheses that do not match", shown(text))
+    if _BARE_ETAG.search(text):
+        raise refuse(place, "is the service's own", shown(ETAG))
     return text
 
 
@@ -34,7 +37,7 @@ def placeholders(payload: Mapping[str, Any]) -> Expression:
     """The names and values beside the payload's expressions."""
     names, values = _object(payload, NAMES), _object(payload, VALUES)
     for placeholder, name in names.items():
-        place = f"payload.{NAMES}.{placeholder}"
+        place = inside(f"payload.{NAMES}", placeholder)
         if not isinstance(name, str):
             raise refuse(place, "is not a string", shown(name))
         check_name(name, place)
@@ -42,7 +45,7 @@ def placeholders(payload: Mapping[str, Any]) -> Expression:
         if placeholder.startswith(OWN_PLACEHOLDERS):
             raise refuse("payload", "is the service's own", shown(placeholder))
     return Expression(
-        "", names, {name: to_attribute(value, f"payload.{VALUES}.{name}") for name, value in values.items()}
+        "", names, {name: to_attribute(value, inside(f"payload.{VALUES}", name)) for name, value in values.items()}
     )
 
 

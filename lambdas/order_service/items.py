@@ -6,7 +6,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Subno
 from typing import Any, Final
 
 from order_service.contract import DEEPEST_NESTING, ETAG, KEY, LARGEST_ITEM_BYTES, LONGEST_ID_BYTES
-from order_service.problems import refuse, shown
+from order_service.problems import inside, refuse, shown
 
 Attribute = dict[str, Any]
 """One attribute value in DynamoDB's low-level form, such as `{"S": "x"}`."""
@@ -54,7 +54,7 @@ def to_fields(fields: Mapping[str, Any], place: str) -> dict[str, Attribute]:
     """The attributes for the members of an object; raises Problem naming the part that is wrong."""
     for name in fields:
         check_name(name, place)
-    return {name: to_attribute(value, f"{place}.{name}") for name, value in fields.items()}
+    return {name: to_attribute(value, inside(place, name)) for name, value in fields.items()}
 
 
 def check_name(name: str, place: str) -> None:
@@ -81,7 +81,7 @@ def to_attribute(value: Any, place: str, depth: int = 0) -> Attribute:
         return {"L": [to_attribute(inner, f"{place}[{index}]", depth + 1) for index, inner in enumerate(value)]}
     if "" in value:
         raise refuse(place, "has an attribute with an empty name")
-    return {"M": {name: to_attribute(inner, f"{place}.{name}", depth + 1) for name, inner in value.items()}}
+    return {"M": {name: to_attribute(member, inside(place, name), depth + 1) for name, member in value.items()}}
 
 
 def from_item(item: Mapping[str, Attribute]) -> dict[str, Any]:
@@ -144,7 +144,8 @@ def _size_of(attribute: Attribute) -> int:
     if kind == "S":
         return len(value.encode())
     if kind == "N":
-        return len(Decimal(value).as_tuple().digits) // 2 + 1
+        # Zeros at the end take no place: 1E+37 is as small as 1, though it is written with 38 digits.
+        return len(_NUMBERS.normalize(Decimal(value)).as_tuple().digits) // 2 + 1
     if kind == "L":
         return 3 + sum(1 + _size_of(inner) for inner in value)
     if kind == "M":

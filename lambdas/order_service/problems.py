@@ -24,6 +24,11 @@ def refuse(place: str, rule: str, value: str | None = None) -> Problem:
     return Problem("invalid_request", f"{place}: {shown}{rule}")
 
 
+def inside(place: str, name: str) -> str:
+    """The place of a member of an object; a name that a client chose may be of any length, and is cut."""
+    return f"{place}.{_shortened(name)}"
+
+
 def shown(value: object) -> str:
     """A short text for a value that came from JSON: strings in quotes, containers by their kind only."""
     if isinstance(value, bool):
@@ -39,4 +44,6 @@ def shown(value: object) -> str:
 
 def _shortened(text: str) -> str:
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    if cut.isprintable():
+        return cut
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Item = dict[str, Attribute]
 
+_LONGEST_REASON: Final = 1000
+"""Of what DynamoDB says, which may quote the client's own names, in characters."""
 _RETRY_AFTER = {"Retry-After": "1"}
 ETAG_NAME: Final = "#_etag"
 _ETAG_VALUE: Final = ":_etag"
@@ -232,5 +234,6 @@ def _translated(error: ClientError | BotoCoreError) -> Exception:
         response: Mapping[str, Any] = error.response
         return ConditionFailed(response.get("Item") or None)
     if code == "ValidationException":
-        return Problem("invalid_request", f"DynamoDB refuses it: {error.response['Error'].get('Message', code)}")
+        reason = str(error.response["Error"].get("Message", code))[:_LONGEST_REASON]
+        return Problem("invalid_request", f"DynamoDB refuses it: {reason}")
     return error

@@ -425,6 +425,80 @@ def test_a_bad_envelope_is_400_and_names_the_problem(client: Service, body: str,
     assert client.items() == {}
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"Item": {"id": "a", "é" * 2_000_000: Decimal("1E+999")}},
+        {"Item": {"id": "a", "x": {"n" * 1_000_000: {"m" * 1_000_000: [1] * 100_000}}}},
+        {"Item": {"id": "a", "x": [1] * 2_000_000}},
+    ],
+    ids=["long name", "many values under long names", "many values"],
+)
+def test_a_body_that_would_cost_too_much_is_400_at_once(client: Service, payload: Any) -> None:
+    started = time.monotonic()
+    answer = client.run("create", **payload)
+    assert answer.status == 400
+    assert len(answer.document["message"]) < 400
+    assert time.monotonic() - started < 4
+
+
+def test_a_repeated_name_among_many_is_found_at_once(client: Service) -> None:
+    members = ", ".join(f'"k{number}": 0' for number in range(100_000))
+    started = time.monotonic()
+    answer = client.post(f'{{"operation": "echo", "payload": {{{members}, "k99999": 1}}}}')
+    assert (answer.status, answer.document["error"]) == (400, "invalid_json")
+    assert '"k99999" is given more than once' in answer.document["message"]
+    assert time.monotonic() - started < 4
+
+
+def test_what_dynamodb_says_is_cut(client: Service, faulty: Callable[..., list[str]]) -> None:
+    faulty("scan", ClientError({"Error": {"Code": "ValidationException", "Message": "x" * 100_000}}, "Scan"))
+    answer = client.run("list")
+    assert answer.status == 400
+    assert len(answer.document["message"]) < 1100
+
+
+def test_zeros_at_the_end_of_numbers_take_no_place_in_an_item(client: Service) -> None:
+    answer = client.run("create", Item={"id": "a", "x": [Decimal("1E+37")] * 40_000})
+    assert "larger than" not in str(answer.document.get("message"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "payload"),
+    [
+        ("update", {"Key": {"id": "a"}, "UpdateExpression": "SET seen=_etag"}),
+        ("update", {"Key": {"id": "a"}, "UpdateExpression": "SET b=:b", "ConditionExpression": "(_etag>:b)"}),
+        ("delete", {"Key": {"id": "a"}, "ConditionExpression": "begins_with(_etag,:b)"}),
+        ("list", {"FilterExpression": "contains( _etag , :b)"}),
+        ("list", {"ProjectionExpression": "id,_etag"}),
+        ("read", {"Key": {"id": "a"}, "ProjectionExpression": "_etag"}),
+    ],
+)
+def test_no_expression_can_name_the_version(client: Service, operation: str, payload: dict[str, Any]) -> None:
+    client.create('{"id": "a"}')
+    values = {"ExpressionAttributeValues": {":b": "0"}} if ":b" in str(payload) else {}
+    answer = client.run(operation, **payload, **values)
+    assert answer.status == 400
+    assert 'Expression: "_etag" is the service\'s own' in answer.document["message"]
+
+
+def test_names_that_only_resemble_the_versions_are_the_clients(client: Service) -> None:
+    client.create('{"id": "a", "my_etag": 1, "_etags": 2}')
+    answer = client.run("list", FilterExpression="my_etag = :_x", ExpressionAttributeValues={":_x": 1})
+    assert answer.document["Count"] == 1
+
+
+def test_a_letter_that_only_resembles_an_s_begins_no_set(client: Service) -> None:
+    client.create('{"id": "a"}')
+    answer = client.run(
+        "update",
+        Key={"id": "a"},
+        UpdateExpression="\u017fet b = :b",
+        ExpressionAttributeValues={":b": 1},
+    )
+    assert answer.status == 400
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_operation_takes_its_own_parameters_and_no_others(client: Service, operation: str) -> None:
     everything = {name for rule in OPERATIONS.values() for name in rule.allowed}
