@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Path = tuple[str, ...]
 
 _TOKEN = re.compile(r"\s*(?P<token>[#:]?[A-Za-z0-9_]+|[=+\-.,()\[\]]|\S)", re.ASCII)
-_NAME = re.compile(r"#[A-Za-z0-9_]+|[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME = re.compile(r"#[A-Za-z0-9_]+|[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _VALUE = re.compile(r":[A-Za-z0-9_]+", re.ASCII)
 _INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
 _END = "<EOF>"
@@ -103,6 +103,8 @@ class _Reader:
         token = self.take()
         if not _NAME.fullmatch(token):
             raise self.problem()
+        if token.upper() in _CLAUSES:
+            raise SyntaxProblem(f"Attribute name is a reserved keyword; reserved keyword: {token}")
         return self._names.get(token, token)
 
     def _index(self) -> str:

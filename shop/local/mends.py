@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import re
 import threading
 from contextvars import ContextVar
@@ -44,6 +45,7 @@ def apply() -> None:
     _log_like_lambda()
     _keep_paths_as_sent()
     _check_root_signatures()
+    _check_signatures_scope()
     _tell_functions_the_request_id()
     _hide_why_a_function_failed()
     _check_expressions()
@@ -554,6 +556,40 @@ def _check_root_signatures() -> None:
                 error = evaluator.AuthError(*refused)
                 return gateway.authentication_error_response(target[0], target[1], error, headers, query)
             return await original(host, path, *request, raw_path=raw_path, **options)
+
+        return run
+
+    _wrap(app, "_handle_execute_api_request", handle)
+
+
+def _check_signatures_scope() -> None:
+    """API Gateway refuses a signature made for another region or service; the emulator looks only at the secret."""
+    app, gateway = _module("app"), _module("services.apigateway_v1")
+    evaluator, signing = _module("core.iam_evaluator"), _module("core.sigv4")
+    region = os.environ["MINISTACK_REGION"]
+
+    def failure(headers: Any) -> tuple[str, str] | None:
+        if not headers.get("authorization", "").startswith("AWS4-HMAC-SHA256"):
+            return None
+        signature = signing.parse_header_signature(headers)
+        if isinstance(signature, tuple):  # what is wrong with it; the emulator's own check says so
+            return None
+        if signature.region != region:
+            return "SignatureDoesNotMatch", f"Credential should be scoped to a valid region, not '{signature.region}'. "
+        if signature.service != "execute-api":
+            return "SignatureDoesNotMatch", "Credential should be scoped to correct service: 'execute-api'. "
+        return None
+
+    def handle(original: Any) -> Any:
+        async def run(host: str, path: str, *request: Any, **options: Any) -> Any:
+            method, headers, _, query = request
+            target = app._parse_execute_api_url(host, path)
+            is_signed = target and gateway.method_authorization_type(target[0], target[1], method, target[2])
+            refused = failure(headers) if is_signed == "AWS_IAM" else None
+            if refused:
+                error = evaluator.AuthError(*refused)
+                return gateway.authentication_error_response(target[0], target[1], error, headers, query)
+            return await original(host, path, *request, **options)
 
         return run
 

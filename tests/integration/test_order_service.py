@@ -12,6 +12,8 @@ from urllib.parse import quote, urljoin
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
@@ -288,6 +290,20 @@ def test_a_wrong_signature_is_refused(order_service: OrderService, caller: Calla
     signed = signed_headers("POST", order_service.endpoint, {}, body, right, order_service.cloud.region)
     assert order_service.post(body, headers=signed, unsigned=True).status == 200
     assert order_service.post(b'{"operation": "list"}', headers=signed, unsigned=True).status == 403
+
+
+@pytest.mark.parametrize(("service", "region"), [("dynamodb", None), ("execute-api", "eu-central-1")])
+def test_a_signature_for_something_else_is_refused(
+    order_service: OrderService,
+    caller: Callable[[str | None], Credentials],
+    service: str,
+    region: str | None,
+) -> None:
+    for credentials in (caller("*"), order_service.credentials):
+        request = AWSRequest(method="POST", url=order_service.endpoint, data=b'{"operation": "ping"}')
+        SigV4Auth(credentials, service, region or order_service.cloud.region).add_auth(request)
+        answer = order_service.post(b'{"operation": "ping"}', headers=dict(request.headers.items()), unsigned=True)
+        assert_forbidden(answer)
 
 
 # ---- what the function may do

@@ -26,7 +26,8 @@ def test_takes_what_is_an_update(text: str) -> None:
         "", "SET", "SET a", "SET a =", "SET a = :v,", "SET a == :v", "SET a = :v)", "SET a = (:v", "SET a[ = :v",
         "SET a[x] = :v", "SET a. = :v", "SET :v = a", "ADD a", "ADD a b", "REMOVE a,", "REMOVE a b", "FOO a",
         "SET a = foo(b)", "SET a = if_not_exists(b)", "SET a = if_not_exists(:v, b)", "SET a = list_append(b, c, d)",
-        "SET a = :v SET b = :v", "SET a = :v REMOVE", "SET \x00 = :v", "SET é = :v", "SET 1a = :v",
+        "SET a = :v SET b = :v", "SET a = :v REMOVE", "SET \x00 = :v", "SET é = :v", "SET 1a = :v", "SET _a = :v",
+        "SET a = _b", "REMOVE a.set", "REMOVE a SET b.Remove = :v", "SET a = :v, delete = :v",
     ],
 )  # fmt: skip
 def test_refuses_what_is_no_update(text: str) -> None:
