@@ -125,10 +125,10 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
 def _number_text(number: Decimal, place: str) -> str:
     try:
         return str(_plain(_NUMBERS.plus(number)))
-    except Inexact as error:
-        raise refuse(place, f"has more than {_DIGITS} significant digits", shown(number)) from error
     except (InvalidOperation, Overflow, Subnormal, Underflow) as error:
         raise refuse(place, "is beyond the numbers that can be stored, 1E-130 to 9.99E+125", shown(number)) from error
+    except Inexact as error:  # what the others are too, in the decimal module
+        raise refuse(place, f"has more than {_DIGITS} significant digits", shown(number)) from error
 
 
 def _plain(number: Decimal) -> Decimal:

@@ -54,7 +54,8 @@ def put(request: Request, table: Table) -> Response:
     condition = _precondition(request)
     if "if-none-match" in request.headers:
         if _entity_tags(request, "if-none-match") != ["*"]:
-            raise refuse("If-None-Match", "is not *, which is all that a PUT takes there")
+            given = shown(request.headers["if-none-match"])
+            raise refuse("If-None-Match", "is not *, which is all that a PUT takes there", given)
         condition = store.NEW & condition
     try:
         stored, replaced = store.put(table, item, condition)
@@ -111,7 +112,12 @@ def _etag(item: Item) -> dict[str, str]:
 
 
 def _precondition(request: Request) -> Expression:
-    """What the header If-Match asks of the stored item; weak tags match nothing (RFC 9110, section 13.1.1)."""
+    """What the header If-Match asks of the stored item; weak tags match nothing (RFC 9110, section 13.1.1).
+
+    If-None-Match, which makes sense for GET and PUT, is refused elsewhere: ignored, it would let a write happen.
+    """
+    if "if-none-match" in request.headers and request.method not in {"GET", "HEAD", "PUT"}:
+        raise refuse("If-None-Match", f"is not taken by {request.method}", shown(request.headers["if-none-match"]))
     tags = _entity_tags(request, "if-match")
     if tags is None:
         return Expression()

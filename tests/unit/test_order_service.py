@@ -547,6 +547,14 @@ def test_no_envelope_is_a_500(client: Service, operation: str, payload: Any) -> 
     assert answer.status in {200, 201, 400, 404, 409}
 
 
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [("1e200", "is beyond"), ("-1e200", "is beyond"), ("1e-200", "is beyond"), ("1" * 39, "more than 38 significant")],
+)
+def test_a_number_is_refused_for_the_right_reason(client: Service, number: str, rule: str) -> None:
+    assert rule in client.create(f'{{"id": "n", "value": {number}}}').document["message"]
+
+
 # The REST routes
 
 
@@ -688,6 +696,8 @@ def test_get_lists_with_limit_and_cursor(client: Service) -> None:
         ("PUT", "a", "{}", {"If-Match": "abc"}, None, "If-Match: "),
         ("PUT", "a", "{}", {"If-Match": ",".join(['"x"'] * 101)}, None, "If-Match: has more than 100"),
         ("PUT", "a", "{}", {"If-None-Match": '"x"'}, None, "If-None-Match: "),
+        ("PATCH", "a", "{}", {"If-None-Match": "*"}, None, "If-None-Match: \"*\" is not taken by PATCH"),
+        ("DELETE", "a", None, {"If-None-Match": "*"}, None, "If-None-Match: \"*\" is not taken by DELETE"),
         ("GET", "x" * 2049, None, None, None, "id in the path"),
     ],
 )  # fmt: skip
