@@ -12,9 +12,10 @@ from order_service.problems import Problem, shown
 _DEEPEST: Final = 100
 """Of any body; deeper ones are an attack on whoever reads them. Items have a lower bound of their own."""
 
-_MOST_COMMAS: Final = 500_000
-"""Of any body. An item that can be stored has fewer, in its strings and between its values: it has 409,600 bytes.
+_MOST_MARKS: Final = 500_000
+"""Of any body: commas, colons and opening brackets. Each value of a JSON text but the first follows one.
 
+An item that can be stored has fewer, in its strings and around its values: each costs it one of its 409,600 bytes.
 Millions of small values would take more time and memory to read than the function has, and be refused after it.
 """
 
@@ -28,8 +29,10 @@ def decode(text: str) -> Any:
     Raises:
         Problem: `invalid_json`, whatever is wrong with the text.
     """
-    if text.count(",") > _MOST_COMMAS:
-        raise _invalid(f"the body has more than {_MOST_COMMAS:,} commas, which no item needs that can be stored")
+    if sum(map(text.count, ",:[{")) > _MOST_MARKS:
+        raise _invalid(
+            f"the body has more than {_MOST_MARKS:,} commas, colons and brackets; no item that fits needs so many"
+        )
     try:
         value = json.loads(
             text,

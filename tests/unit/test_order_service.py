@@ -431,8 +431,9 @@ def test_a_bad_envelope_is_400_and_names_the_problem(client: Service, body: str,
         {"Item": {"id": "a", "é" * 2_000_000: Decimal("1E+999")}},
         {"Item": {"id": "a", "x": {"n" * 1_000_000: {"m" * 1_000_000: [1] * 100_000}}}},
         {"Item": {"id": "a", "x": [1] * 2_000_000}},
+        {"Item": {"id": "a", "x": [{"a": {"b": {"c": {"d": 1}}}}] * 240_000}},
     ],
-    ids=["long name", "many values under long names", "many values"],
+    ids=["long name", "many values under long names", "many values", "many nested values"],
 )
 def test_a_body_that_would_cost_too_much_is_400_at_once(client: Service, payload: Any) -> None:
     started = time.monotonic()
@@ -440,6 +441,12 @@ def test_a_body_that_would_cost_too_much_is_400_at_once(client: Service, payload
     assert answer.status == 400
     assert len(answer.document["message"]) < 400
     assert time.monotonic() - started < 4
+
+
+def test_an_item_full_of_small_values_is_not_refused_for_their_number(client: Service) -> None:
+    sent = {"id": "a", "x": ["", ""] * 100_000 + [",:[{" * 50_000]}
+    answer = client.run("echo", Item=sent)
+    assert answer.document == {"Item": sent}
 
 
 def test_a_repeated_name_among_many_is_found_at_once(client: Service) -> None:
