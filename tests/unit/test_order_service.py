@@ -426,21 +426,20 @@ def test_a_bad_envelope_is_400_and_names_the_problem(client: Service, body: str,
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("item", "rule"),
     [
-        {"Item": {"id": "a", "é" * 2_000_000: Decimal("1E+999")}},
-        {"Item": {"id": "a", "x": {"n" * 1_000_000: {"m" * 1_000_000: [1] * 100_000}}}},
-        {"Item": {"id": "a", "x": [1] * 2_000_000}},
-        {"Item": {"id": "a", "x": [{"a": {"b": {"c": {"d": 1}}}}] * 240_000}},
+        ({"é" * 2_000_000: Decimal("1E+999")}, "is beyond the numbers"),
+        ({"x": {"n" * 1_000_000: {"m" * 1_000_000: [1] * 100_000}}}, "is larger than 409,600 bytes"),
+        ({"x": [1] * 2_000_000}, "commas, colons and brackets"),
+        ({"x": [{"a": {"b": {"c": {"d": 1}}}}] * 240_000}, "commas, colons and brackets"),
     ],
     ids=["long name", "many values under long names", "many values", "many nested values"],
 )
-def test_a_body_that_would_cost_too_much_is_400_at_once(client: Service, payload: Any) -> None:
-    started = time.monotonic()
-    answer = client.run("create", **payload)
+def test_a_body_that_would_cost_too_much_is_400(client: Service, item: dict[str, Any], rule: str) -> None:
+    answer = client.run("create", Item={"id": "a", **item})
     assert answer.status == 400
+    assert rule in answer.document["message"]
     assert len(answer.document["message"]) < 400
-    assert time.monotonic() - started < 4
 
 
 def test_an_item_full_of_small_values_is_not_refused_for_their_number(client: Service) -> None:
@@ -449,13 +448,12 @@ def test_an_item_full_of_small_values_is_not_refused_for_their_number(client: Se
     assert answer.document == {"Item": sent}
 
 
-def test_a_repeated_name_among_many_is_found_at_once(client: Service) -> None:
+def test_a_repeated_name_among_many_is_found(client: Service) -> None:
+    # So many that a search that compares each with each would not end within the function's time, nor the test's.
     members = ", ".join(f'"k{number}": 0' for number in range(100_000))
-    started = time.monotonic()
     answer = client.post(f'{{"operation": "echo", "payload": {{{members}, "k99999": 1}}}}')
     assert (answer.status, answer.document["error"]) == (400, "invalid_json")
     assert '"k99999" is given more than once' in answer.document["message"]
-    assert time.monotonic() - started < 4
 
 
 def test_what_dynamodb_says_is_cut(client: Service, faulty: Callable[..., list[str]]) -> None:
