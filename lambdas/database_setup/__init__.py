@@ -1,0 +1,1 @@
+"""Has the database migrated when the stack is deployed."""

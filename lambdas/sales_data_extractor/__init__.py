@@ -1,0 +1,1 @@
+"""Reads a day's sales from the database."""

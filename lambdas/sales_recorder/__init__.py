@@ -1,0 +1,1 @@
+"""Records announced orders in the database."""

@@ -1,0 +1,1 @@
+"""Makes the daily sales report and mails it."""

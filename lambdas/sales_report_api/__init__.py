@@ -1,0 +1,1 @@
+"""Starts a sales report by request."""
