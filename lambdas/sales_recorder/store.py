@@ -1,0 +1,119 @@
+"""Writes sales into the table `orders`, each once however often it is delivered.
+
+A batch is one transaction with one INSERT of many rows. When the database refuses that, the sales are written one by
+one, so that a duplicate or a row that it will not take holds up nobody else. A trigger makes the order items and the
+products that are not there yet, so the recorder's user needs the right to INSERT into `orders` and no other.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum, auto
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pymysql import InterfaceError, MySQLError
+from pymysql.constants import CR, ER
+
+from sales_recorder.connection import KeptConnection
+from sales_recorder.sale import Sale
+from shared.aws import RemainingTime, attempts, error_code, has_time_for_a_call, is_transient
+from shared.database import DatabaseError, DatabaseUnreachable, QueryTimedOut
+from shared.log import logger
+
+_INSERT: Final = (
+    "INSERT INTO orders (order_key, order_date, customer_id, product_name, quantity, price_per_item) "
+    "VALUES (%s, %s, %s, %s, %s, %s)"
+)
+_DUPLICATE_ORDER: Final = "for key 'order_key'"
+"""How the text of a duplicate's error ends where the order itself is there already, and not, say, its product."""
+_LOCK_CONFLICTS: Final = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
+"""Other transactions were in the way; the connection is sound."""
+_CONNECTION_LOST: Final = {
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    ER.SERVER_SHUTDOWN,
+    ER.OPTION_PREVENTS_STATEMENT,
+    1927,
+}
+"""The connection ended, was killed (1927: MariaDB's ER_CONNECTION_KILLED), or leads to an instance that has become
+read-only by a failover; a new one may fare better."""
+
+
+class _Outcome(Enum):
+    COMMITTED = auto()
+    TRY_AGAIN = auto()
+    REFUSED = auto()
+    NO_ACCESS = auto()
+
+
+def record_sales(sales: Iterable[Sale], database: KeptConnection, remaining_ms: RemainingTime) -> set[str]:
+    """Writes each sale unless its order key is taken; retries what may succeed while time is left.
+
+    No two of the sales have the same key. Returns the order keys that the database is known to hold, committed. Of a
+    key that is missing it may hold the sale or not, such as when the answer to a commit was lost and no time was left
+    to ask again.
+    """
+    # Concurrent recorders that take their locks in one order seldom run into a deadlock.
+    ordered = sorted(sales, key=lambda sale: (sale.product_name, sale.order_key))
+    waiting = [ordered] if ordered else []
+    recorded: set[str] = set()
+    for _ in attempts(remaining_ms):
+        while waiting and (outcome := _write(waiting[0], database)) is not _Outcome.TRY_AGAIN:
+            if outcome is _Outcome.NO_ACCESS:
+                return recorded
+            batch = waiting.pop(0)
+            if outcome is _Outcome.COMMITTED:
+                recorded |= {sale.order_key for sale in batch}
+            elif len(batch) > 1:
+                waiting += [[sale] for sale in batch]
+            if not has_time_for_a_call(remaining_ms):
+                return recorded
+        if not waiting:
+            break
+    return recorded
+
+
+def _write(batch: Sequence[Sale], database: KeptConnection) -> _Outcome:
+    """Tries the sales once, in one transaction."""
+    try:
+        connection = database.get()
+        with connection.cursor() as cursor:
+            cursor.executemany(_INSERT, batch)
+        connection.commit()
+    except MySQLError as error:
+        return _outcome_of_statement(error, batch, database)
+    except (DatabaseError, ClientError, BotoCoreError) as error:
+        return _outcome_of_sign_in(error)
+    except BaseException:
+        # Else the rows would stay uncommitted, and be found as duplicates by this very connection the next time.
+        database.drop()
+        raise
+    return _Outcome.COMMITTED
+
+
+def _outcome_of_statement(error: MySQLError, batch: Sequence[Sale], database: KeptConnection) -> _Outcome:
+    code = error.args[0] if error.args else None
+    if isinstance(error, InterfaceError) or code in _CONNECTION_LOST:
+        database.drop()
+        logger.warning("connection lost", extra={"error_code": code, "sales": len(batch)})
+        return _Outcome.TRY_AGAIN
+    database.roll_back()
+    if code in _LOCK_CONFLICTS:
+        logger.warning("sales met other transactions", extra={"error_code": code, "sales": len(batch)})
+        return _Outcome.TRY_AGAIN
+    if len(batch) > 1:
+        logger.info("sales are written one by one", extra={"error_code": code, "sales": len(batch)})
+        return _Outcome.REFUSED
+    # InnoDB tells of a duplicate only when the other row is committed; it waits for one that is not.
+    if code == ER.DUP_ENTRY and str(error.args[1]).endswith(_DUPLICATE_ORDER):
+        return _Outcome.COMMITTED
+    logger.error("sale refused", extra={"error_code": code, "order_id": batch[0].order_key})
+    return _Outcome.REFUSED
+
+
+def _outcome_of_sign_in(error: DatabaseError | ClientError | BotoCoreError) -> _Outcome:
+    if isinstance(error, DatabaseError):
+        name, may_succeed = type(error).__name__, isinstance(error, (DatabaseUnreachable, QueryTimedOut))
+    else:
+        name, may_succeed = error_code(error), is_transient(error)
+    logger.error("no connection to the database", extra={"error_code": name})
+    return _Outcome.TRY_AGAIN if may_succeed else _Outcome.NO_ACCESS
