@@ -1,11 +1,108 @@
-"""Has the database migrated when the stack is deployed."""
+"""Has the database migrated while the stack is deployed: the handler of a CloudFormation custom resource.
 
+Only this function, outside the database's network, reads the secrets, and hands them on in the migrator's invocation,
+which nothing logs. CloudFormation's request and answer, which are logged and shown, have none of them.
+"""
+
+import json
+import os
+import urllib.request
 from collections.abc import Mapping
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
-from shared.aws import Context
+import boto3
+from botocore.config import Config
+
+from shared.aws import Context, RemainingTime
+from shared.log import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_PHYSICAL_ID: Final = "database-schema"
+_LONGEST_REASON: Final = 1_000
+"""Characters; an answer may have 4,096 bytes ("Custom resource response objects", AWS CloudFormation User Guide)."""
+_RESERVE_SECONDS: Final = 10
+"""What is left for the answer, without which CloudFormation would wait for the time it is told to."""
+_ANSWER_TIMEOUT_SECONDS: Final = 5
+
+_secrets: "SecretsManagerClient" = boto3.client("secretsmanager")
+
+
+class MigrationFailed(Exception):
+    """The migrator failed; the text has its own error."""
 
 
 def handler(event: Mapping[str, Any], context: Context) -> None:
-    """Has the database migrated when the stack is deployed."""
-    raise NotImplementedError
+    """Migrates for a Create or an Update, does nothing for a Delete, and tells CloudFormation the outcome.
+
+    AWS CloudFormation User Guide, "Custom resource request types". Whatever fails fails the deployment, which names
+    the reason and rolls back; Lambda does not try again, because nothing is raised.
+    """
+    logger.info("request", extra={"type": event["RequestType"]})
+    try:
+        if event["RequestType"] != "Delete":
+            _migrate(context.get_remaining_time_in_millis)
+    except Exception as error:  # noqa: BLE001 (CloudFormation waits until it is told)
+        reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        logger.error("database not migrated", extra={"reason": reason})
+        _answer(event, "FAILED", reason)
+    else:
+        _answer(event, "SUCCESS", "")
+
+
+def _migrate(remaining_ms: RemainingTime) -> None:
+    master = _secret(os.environ["DATABASE_SECRET_ARN"])
+    request = {
+        "dbUrl": os.environ["DB_URL"],
+        "dbName": os.environ["DB_NAME"],
+        "dbUser": master["username"],
+        "dbPassword": master["password"],
+        "users": {
+            os.environ["EXTRACTOR_USER"]: _password(os.environ.get("EXTRACTOR_SECRET_ARN")),
+            os.environ["RECORDER_USER"]: _password(os.environ.get("RECORDER_SECRET_ARN")),
+        },
+        "sampleData": os.environ["SAMPLE_DATA"] == "true",
+        "timeZone": os.environ["SHOP_TIME_ZONE"],
+    }
+    answer = _lambda_client(remaining_ms).invoke(
+        FunctionName=os.environ["MIGRATOR_FUNCTION_NAME"], Payload=json.dumps(request)
+    )
+    result = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise MigrationFailed(f"{result.get('errorType', 'error')}: {result.get('errorMessage', '')}")
+
+
+def _lambda_client(remaining_ms: RemainingTime) -> "LambdaClient":
+    """A client that waits as long as this function may, and never migrates a second time beside the first."""
+    seconds = max(1, remaining_ms() // 1000 - _RESERVE_SECONDS)
+    return boto3.client("lambda", config=Config(read_timeout=seconds, retries={"total_max_attempts": 1}))
+
+
+def _secret(arn: str) -> dict[str, str]:
+    value: dict[str, str] = json.loads(_secrets.get_secret_value(SecretId=arn)["SecretString"])
+    return value
+
+
+def _password(secret_arn: str | None) -> str | None:
+    """The password in a user's secret; None where there is none, because the user signs in by IAM."""
+    return _secret(secret_arn)["password"] if secret_arn else None
+
+
+def _answer(event: Mapping[str, Any], status: str, reason: str) -> None:
+    body = {
+        "Status": status,
+        "Reason": reason,
+        "PhysicalResourceId": event.get("PhysicalResourceId", _PHYSICAL_ID),
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+    }
+    # The signature of the URL holds for no content type at all.
+    request = urllib.request.Request(  # noqa: S310 (CloudFormation's own address)
+        event["ResponseURL"], json.dumps(body).encode(), {"Content-Type": ""}, method="PUT"
+    )
+    with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_SECONDS) as response:  # noqa: S310
+        assert response.status == HTTPStatus.OK  # noqa: S101 (urlopen raises for all others)

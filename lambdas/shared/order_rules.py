@@ -55,7 +55,7 @@ class Order(NamedTuple):
     """The RFC 3339 text that was sent."""
 
 
-class InvalidOrder(ValueError):  # noqa: N818 (reads as what it says: the order is invalid)
+class InvalidOrder(ValueError):
     """An order breaks a rule. The text names the field, the value (shortened) and the rule.
 
     `field` and `rule` hold nothing that the sender wrote, so they may go to a log where the text may not.
