@@ -7,7 +7,7 @@ from order_service.contract import ERRORS
 _SHOWN_CHARACTERS = 60
 
 
-class Problem(Exception):  # noqa: N818 (reads as what it says)
+class Problem(Exception):
     """A request is refused: a stable code of `contract.ERRORS` and a message that names thing, value and rule."""
 
     def __init__(self, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:

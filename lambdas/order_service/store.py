@@ -88,7 +88,7 @@ def version_is_one_of(etags: Sequence[str]) -> Expression:
     return Expression(" OR ".join(choices), names, values)
 
 
-class ConditionFailed(Exception):  # noqa: N818 (reads as what it says)
+class ConditionFailed(Exception):
     """The condition of a write does not hold; `current` is the item as it is, None where there is none."""
 
     def __init__(self, current: Item | None) -> None:
