@@ -8,7 +8,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pymysql
 from pymysql.constants import CR, ER
@@ -16,7 +16,7 @@ from pymysql.constants import CR, ER
 from shared.database_token import sign_in_token
 from shared.rds_certificates import CERTIFICATES
 
-Connection = pymysql.Connection[Any]
+Connection: TypeAlias = "pymysql.Connection[Any]"
 
 DEFAULT_PORT: Final = 3306
 _CHARACTER_SET: Final = "utf8mb4"
