@@ -115,5 +115,5 @@ def _outcome_of_sign_in(error: DatabaseError | ClientError | BotoCoreError) -> _
         name, may_succeed = type(error).__name__, isinstance(error, (DatabaseUnreachable, QueryTimedOut))
     else:
         name, may_succeed = error_code(error), is_transient(error)
-    logger.error("no connection to the database", extra={"error_code": name})
+    logger.warning("no connection to the database", extra={"error_code": name})
     return _Outcome.TRY_AGAIN if may_succeed else _Outcome.NO_ACCESS
