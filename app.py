@@ -8,6 +8,7 @@ from cdk_nag import WriteNagSuppressionsToCloudFormationAspect
 from stacks.constructs.packages import PackageError
 from stacks.order_pipeline import OrderPipelineStack
 from stacks.order_service import OrderServiceStack
+from stacks.sales_report import SalesReportStack
 from stacks.settings import SettingsError, load_settings
 
 
@@ -16,6 +17,7 @@ def build(app: App) -> App:
     settings = load_settings(app.node.get_all_context())
     pipeline = OrderPipelineStack(app, settings)
     OrderServiceStack(app, settings, log_role=pipeline.log_role)
+    SalesReportStack(app, settings, order_topic=pipeline.topic, log_role=pipeline.log_role)
     # Why a finding of cdk-nag stands goes with the template, for whoever checks that.
     Aspects.of(app).add(WriteNagSuppressionsToCloudFormationAspect())
     return app

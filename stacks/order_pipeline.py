@@ -33,7 +33,10 @@ _NOT_QUEUED = '{"message": "The order could not be queued. Send it again."}'
 
 
 class OrderPipelineStack(ShopStack):
-    """Takes orders in, loses none, stores each once and announces it."""
+    """Takes orders in, loses none, stores each once and announces it on `topic`.
+
+    `log_role` is the account's role for API Gateway's logs.
+    """
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         super().__init__(scope, "order-pipeline", settings, description="Shop: order intake, storage and announcement")
@@ -60,15 +63,15 @@ class OrderPipelineStack(ShopStack):
         self.log_role = ApiGatewayLogRole(self, "ApiGatewayLogs")
         endpoint, api_key = self._api(orders.queue, api_role)
 
-        topic = self._topic(key)
-        notifier = self._notifier(table, topic, alarms)
+        self.topic = self._topic(key)
+        notifier = self._notifier(table, self.topic, alarms)
 
         self.output("OrdersEndpoint", endpoint, "POST an order here")
         self.output("OrdersApiKeyId", api_key.key_id, "The API key's id; its value is for x-api-key")
         self.output("OrdersQueueUrl", orders.queue.queue_url, "Accepted orders")
         self.output("OrdersDeadLetterQueueUrl", orders.dead_letters.queue_url, "Orders that failed three times")
         self.output("OrdersTableName", table.table_name, "Stored orders")
-        self.output("OrderTopicArn", topic.topic_arn, "Announcements of stored orders")
+        self.output("OrderTopicArn", self.topic.topic_arn, "Announcements of stored orders")
         self.output("OrderProcessorFunctionName", processor.function_name, "Stores orders")
         self.output("OrderNotifierFunctionName", notifier.function_name, "Announces orders")
         self.output("OrderSimulatorFunctionName", simulator.function_name, "Sends made-up orders")

@@ -1,9 +1,7 @@
 """The order service: an API → a function → a table of its own."""
 
-import json
-
 from aws_cdk import Duration, aws_apigateway, aws_cloudwatch
-from aws_cdk.aws_apigateway import AuthorizationType, ResponseType
+from aws_cdk.aws_apigateway import AuthorizationType
 from constructs import Construct
 
 from stacks.constructs.function import PythonFunction
@@ -15,24 +13,6 @@ from stacks.settings import Settings
 
 _FAILING_SHARE = 0.01
 """Of all requests: one failure is an alarm where few come, and a rare fault of AWS is none where many do."""
-
-_REFUSALS = {
-    # What has no entry of its own takes this one: wrong or expired signatures, unknown callers, keys and paths.
-    ResponseType.DEFAULT_4_XX: "forbidden",
-    ResponseType.THROTTLED: "throttled",
-    ResponseType.QUOTA_EXCEEDED: "throttled",
-    ResponseType.REQUEST_TOO_LARGE: "too_large",
-    ResponseType.BAD_REQUEST_BODY: "bad_request",
-    ResponseType.BAD_REQUEST_PARAMETERS: "bad_request",
-    ResponseType.RESOURCE_NOT_FOUND: "bad_request",
-    ResponseType.UNSUPPORTED_MEDIA_TYPE: "bad_request",
-}
-"""Which of the service's error codes API Gateway's own refusals have."""
-_FAILURE = {
-    "error": "internal_error",
-    "message": "The request failed, and may have been carried out.",
-    "requestId": "$context.requestId",
-}
 
 
 class OrderServiceStack(ShopStack):
@@ -115,21 +95,9 @@ class OrderServiceStack(ShopStack):
                 acknowledge(method, "AwsSolutions-APIG4", "The stage's setting asks for an API key instead of AWS_IAM.")
         acknowledge(api, "AwsSolutions-APIG2", "The function checks all that a request carries, and answers by name.")
         acknowledge(api.deployment_stage, "AwsSolutions-APIG3", "Only callers with rights or a key get in, throttled.")
-        _answer_like_the_service(api)
+        api.answer_like_our_functions()
         return api
 
 
 def _needs_key(settings: Settings) -> bool:
     return settings.order_service_authorization != "aws_iam"
-
-
-def _answer_like_the_service(api: RestApi) -> None:
-    """Gives API Gateway's own errors the form of the function's, so that a client reads one form only."""
-    for response_type, code in _REFUSALS.items():
-        # API Gateway puts the quotes around `messageString` itself.
-        _add_answer(api, response_type, f'{{"error": "{code}", "message": $context.error.messageString}}')
-    _add_answer(api, ResponseType.DEFAULT_5_XX, json.dumps(_FAILURE))
-
-
-def _add_answer(api: RestApi, response_type: ResponseType, template: str) -> None:
-    api.add_gateway_response(response_type.response_type, type=response_type, templates={"application/json": template})

@@ -5,6 +5,7 @@ over the defaults below. Anything wrong (an unknown stage, an unknown name, a va
 `SettingsError`, whose text is one line that names the setting, the value and the rule.
 """
 
+import zoneinfo
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
@@ -18,17 +19,28 @@ _STAGE_NAME = r"\A[a-z][a-z0-9-]{0,19}\Z"
 _EMAIL = r"\A[^@\s]+@[^@\s]+\.[^@\s]+\Z"
 _PHONE_NUMBER = r"\A\+[1-9][0-9]{6,14}\Z"
 _PRINCIPAL_ARN = r"\Aarn:[a-z-]+:iam::([0-9]{12}|\*):[^\s]+\Z"
+_CRON_FIELD = r"[0-9A-Za-z*,/#-]+"
+_SCHEDULE = (
+    rf"\A(cron\({_CRON_FIELD} {_CRON_FIELD} (\? {_CRON_FIELD} {_CRON_FIELD}|{_CRON_FIELD} {_CRON_FIELD} \?)"
+    rf" {_CRON_FIELD}\)|rate\([1-9][0-9]* (minutes?|hours?|days?)\))\Z"
+)
+_INSTANCE_TYPE = r"\A[a-z][a-z0-9-]*\.[a-z0-9]+\Z"
 _PATTERNS_IN_WORDS = {
     _STAGE_NAME: "1-20 lower-case letters, digits and hyphens, a letter first",
     _EMAIL: "an e-mail address",
     _PHONE_NUMBER: "a telephone number in E.164 form, such as +12065550100",
     _PRINCIPAL_ARN: "an IAM principal's ARN, such as arn:aws:iam::111122223333:role/operator",
+    _SCHEDULE: "cron(minutes hours day-of-month month day-of-week year), one of the days a ?, or rate(value unit)",
+    _INSTANCE_TYPE: "an instance type without its db., such as t4g.micro",
 }
 
 StageName = Annotated[str, Meta(pattern=_STAGE_NAME)]
 Email = Annotated[str, Meta(pattern=_EMAIL, max_length=254)]
 PhoneNumber = Annotated[str, Meta(pattern=_PHONE_NUMBER)]
 PrincipalArn = Annotated[str, Meta(pattern=_PRINCIPAL_ARN)]
+ScheduleExpression = Annotated[str, Meta(pattern=_SCHEDULE)]
+"""EventBridge Scheduler, "Schedule types": what recurs."""
+InstanceType = Annotated[str, Meta(pattern=_INSTANCE_TYPE)]
 MemoryMegabytes = Annotated[int, Meta(ge=128, le=10240)]
 """AWS Lambda quotas: memory from 128 MB to 10,240 MB."""
 TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
@@ -89,6 +101,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     order_service_timeout_seconds: Annotated[int, Meta(ge=1, le=29)] = 5
     """API Gateway waits for a function for at most 29 seconds (quotas of REST APIs)."""
 
+    time_zone: str = "UTC"
+    """Where the shop's days begin and end: a name of the IANA time zone database."""
+    report_schedule: ScheduleExpression = "cron(0 2 * * ? *)"
+    """When the report of the day before is made, in the shop's time zone."""
+    report_emails: tuple[Email, ...] = ()
+    report_query_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
+    report_api_requests_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 5
+    report_api_burst: Annotated[int, Meta(ge=1, le=5_000)] = 10
+    report_old_versions_days: Annotated[int, Meta(ge=1)] = 30
+    """How long a report that was made anew is kept beside the new one."""
+    sales_report_memory_mb: MemoryMegabytes = 512
+    sales_data_extractor_memory_mb: MemoryMegabytes = 512
+
+    sales_recorder_memory_mb: MemoryMegabytes = 512
+    sales_recorder_timeout_seconds: TimeoutSeconds = 15
+    sales_recorder_max_concurrency: Annotated[int, Meta(ge=2, le=1_000)] = 5
+    """Each has a connection to the database. AWS Lambda, MaximumConcurrency of an SQS event source: 2 to 1,000."""
+
+    database_sign_in: Literal["iam", "password"] = "iam"
+    """How functions sign in. By password only off AWS: in the isolated subnets nothing could read the secret there."""
+    database_instance_type: InstanceType = "t4g.micro"
+    database_storage_gb: Annotated[int, Meta(ge=20, le=13_107)] = 20
+    """To begin with. Amazon RDS, gp3: 20 to 65,536 GiB, and it may grow to five times as much."""
+    database_multi_az: bool = False
+    database_backup_days: Annotated[int, Meta(ge=1, le=35)] = 7
+    """Amazon RDS, automated backups: up to 35 days."""
+    database_migrator_memory_mb: MemoryMegabytes = 512
+    sample_data: bool = False
+    """The first deployment fills the database with a café's products and some days' orders."""
+    vpc_flow_logs: bool = True
+
 
 STAGES: Mapping[str, Mapping[str, Any]] = {
     "local": {
@@ -104,8 +147,14 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
         "order_notifier_max_record_age_seconds": 60,
         "order_service_requests_per_second": 2_000,
         "order_service_burst": 4_000,
+        "sample_data": True,
+        "database_sign_in": "password",
+        "report_query_seconds": 5,
+        "sales_recorder_timeout_seconds": 3,
+        "sales_recorder_max_concurrency": 2,
+        "vpc_flow_logs": False,
     },
-    "dev": {},
+    "dev": {"sample_data": True},
     "test": {"log_retention_days": 14},
     "prod": {
         "keep_data": True,
@@ -117,6 +166,10 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
         "order_service_requests_per_second": 1_000,
         "order_service_burst": 2_000,
         "order_service_daily_quota": 10_000_000,
+        "database_instance_type": "t4g.small",
+        "database_multi_az": True,
+        "database_backup_days": 35,
+        "sales_recorder_max_concurrency": 20,
     },
 }
 """The stages that ship. To add one, add an entry: only what differs from the defaults of `Settings`."""
@@ -142,9 +195,29 @@ def load_settings(context: Mapping[str, Any]) -> Settings:
         is_list = isinstance(_FIELDS[name].default, tuple)
         values[name] = _split(value) if is_list and isinstance(value, str) else value
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_in_words(str(error), values)) from error
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """What types cannot say.
+
+    Raises:
+        SettingsError: the time zone is unknown, or two settings contradict each other.
+    """
+    if settings.time_zone not in zoneinfo.available_timezones():
+        raise SettingsError(
+            f"time_zone: {settings.time_zone!r} is refused for stage {settings.stage}: "
+            "Expected a name of the IANA time zone database, such as Europe/Vienna"
+        )
+    if settings.database_sign_in == "password" and settings.build_for == "aws":
+        raise SettingsError(
+            f"database_sign_in: 'password' is refused for stage {settings.stage}: "
+            "Expected iam with build_for aws, where nothing in the isolated subnets can read a secret"
+        )
 
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}

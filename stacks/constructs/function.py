@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import Annotations, AssetHashType, Duration, aws_iam, aws_lambda
+from aws_cdk import Annotations, ArnFormat, AssetHashType, Duration, Stack, aws_ec2, aws_iam, aws_lambda
 from constructs import Construct
 
 from stacks.constructs import packages
@@ -12,7 +12,8 @@ from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
 class PythonFunction(aws_lambda.Function):
     """The function in `lambdas/<folder>`, with a role of its own that may write its own logs and nothing else.
 
-    X-Ray traces it without an SDK in the package; Lambda writes its logs as JSON.
+    X-Ray traces it without an SDK in the package; Lambda writes its logs as JSON. With a `vpc` (and then a
+    `security_group`) it runs in the isolated subnets of that VPC.
     """
 
     def __init__(
@@ -25,6 +26,8 @@ class PythonFunction(aws_lambda.Function):
         memory_mb: int,
         timeout_seconds: int,
         environment: Mapping[str, str],
+        vpc: aws_ec2.IVpc | None = None,
+        security_group: aws_ec2.ISecurityGroup | None = None,
     ) -> None:
         target = packages.host_target() if settings_of(scope).build_for == "host" else packages.aws_target()
         package = packages.build(folder, target)
@@ -36,6 +39,8 @@ class PythonFunction(aws_lambda.Function):
         )
         logs = log_group(scope, f"{construct_id}Logs")
         logs.grant_write(role)
+        if vpc:
+            _let_lambda_attach(role)
         super().__init__(
             scope,
             construct_id,
@@ -53,16 +58,23 @@ class PythonFunction(aws_lambda.Function):
             log_group=logs,
             logging_format=aws_lambda.LoggingFormat.JSON,
             tracing=aws_lambda.Tracing.ACTIVE,
+            vpc=vpc,
+            vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED) if vpc else None,
+            security_groups=[security_group] if security_group else None,
         )
         self.timeout_seconds = timeout_seconds
         self.execution_role = role
+        self.package_hash = package.content_hash
         if not package.has_byte_code:
             Annotations.of(self).add_warning_v2(
                 "serverless-shop:no-byte-code", packages.without_byte_code(target.python)
             )
         for rule in ("AwsSolutions-L1", "Serverless-LambdaLatestVersion"):
             acknowledge(self, rule, "The Python that the packages are built for; it moves for all functions at once.")
-        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray's PutTraceSegments takes no narrower resource.")
+        why = "X-Ray's PutTraceSegments takes no narrower resource."
+        if vpc:
+            why += " Lambda itself needs the EC2 actions on all; the function's code is denied them."
+        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", why)
 
     def allow(self, *actions: str, on: str | list[str]) -> None:
         """Lets the function do exactly these actions on exactly these resources (ARNs)."""
@@ -70,4 +82,34 @@ class PythonFunction(aws_lambda.Function):
         self.add_to_role_policy(aws_iam.PolicyStatement(actions=list(actions), resources=resources))
 
 
+def _let_lambda_attach(role: aws_iam.Role) -> None:
+    """Lets the Lambda service attach the function to its VPC by this role, and denies the same to the function's code.
+
+    Source: AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC" (required IAM
+    permissions; best practice: deny the function's code). Instead of the managed policy, which also lets a function
+    write to every log group. A denial by the function's own ARN would be circular: the function waits for its role's
+    policy. Only Lambda assumes the role, so any function's ARN is its own.
+    """
+    role.add_to_policy(aws_iam.PolicyStatement(actions=_VPC_ACTIONS, resources=["*"]))
+    functions = Stack.of(role).format_arn(
+        service="lambda", resource="function", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
+    )
+    role.add_to_policy(
+        aws_iam.PolicyStatement(
+            effect=aws_iam.Effect.DENY,
+            actions=_VPC_ACTIONS,
+            resources=["*"],
+            conditions={"ArnLike": {"lambda:SourceFunctionArn": functions}},
+        )
+    )
+
+
+_VPC_ACTIONS = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+]
 _ARCHITECTURES = {"arm64": aws_lambda.Architecture.ARM_64, "x86_64": aws_lambda.Architecture.X86_64}

@@ -3,6 +3,7 @@
 import json
 
 from aws_cdk import RemovalPolicy, aws_apigateway, aws_iam
+from aws_cdk.aws_apigateway import ResponseType
 from constructs import Construct
 
 from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
@@ -23,6 +24,25 @@ _ACCESS_LOG = {
     "apiKeyId": "$context.identity.apiKeyId",
 }
 """Who called is told by the API key's id; addresses and bodies stay out of the log."""
+
+
+_REFUSALS = {
+    # What has no entry of its own takes this one: wrong or expired signatures, unknown callers, keys and paths.
+    ResponseType.DEFAULT_4_XX: "forbidden",
+    ResponseType.THROTTLED: "throttled",
+    ResponseType.QUOTA_EXCEEDED: "throttled",
+    ResponseType.REQUEST_TOO_LARGE: "too_large",
+    ResponseType.BAD_REQUEST_BODY: "bad_request",
+    ResponseType.BAD_REQUEST_PARAMETERS: "bad_request",
+    ResponseType.RESOURCE_NOT_FOUND: "bad_request",
+    ResponseType.UNSUPPORTED_MEDIA_TYPE: "bad_request",
+}
+"""Which of our functions' error codes API Gateway's own refusals have."""
+_FAILURE = {
+    "error": "internal_error",
+    "message": "The request failed, and may have been carried out.",
+    "requestId": "$context.requestId",
+}
 
 
 class ApiGatewayLogRole(Construct):
@@ -109,6 +129,18 @@ class RestApi(aws_apigateway.RestApi):
         plan.add_api_stage(stage=self.deployment_stage)
         plan.add_api_key(key)
         return key
+
+    def answer_like_our_functions(self) -> None:
+        """Gives API Gateway's own errors the form of our functions' (`error`, `message`): a client reads one form."""
+        for response_type, code in _REFUSALS.items():
+            # API Gateway puts the quotes around `messageString` itself.
+            self._add_answer(response_type, f'{{"error": "{code}", "message": $context.error.messageString}}')
+        self._add_answer(ResponseType.DEFAULT_5_XX, json.dumps(_FAILURE))
+
+    def _add_answer(self, response_type: ResponseType, template: str) -> None:
+        self.add_gateway_response(
+            response_type.response_type, type=response_type, templates={"application/json": template}
+        )
 
     def _execution_log_group(self, scope: Construct, construct_id: str) -> Construct:
         """Declared under the name that API Gateway gives it, or it would be made at first use and kept for ever."""
