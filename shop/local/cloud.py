@@ -22,6 +22,8 @@ from shop.local.paths import Paths
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from shop.local.process import Running
+
     Progress = Callable[[str], None]
 
 ACCOUNT_ID = "000000000000"
@@ -153,7 +155,7 @@ def _stop(paths: Paths, progress: Progress) -> bool:
     return running is not None
 
 
-def _cloud(paths: Paths, running: emulator.Emulator) -> Cloud:
+def _cloud(paths: Paths, running: Running) -> Cloud:
     return Cloud(
         endpoint_url=f"https://localhost:{running.port}",
         region=emulator.REGION,

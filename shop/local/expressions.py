@@ -22,7 +22,7 @@ _END = "<EOF>"
 _CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 
 
-class SyntaxProblem(Exception):  # noqa: N818 - what DynamoDB answers, not a fault of the emulator
+class SyntaxProblem(Exception):
     """The expression is none; the text is DynamoDB's, without the parameter's name."""
 
 

@@ -371,7 +371,7 @@ def _stream_partiql_inserts() -> None:
     _wrap(tables, "_partiql_insert", insert)
 
 
-class _BatchPartlyDone(Exception):  # noqa: N818 - not an error
+class _BatchPartlyDone(Exception):
     """A stream's batch is done up to its first failed record, and the stream's position says so."""
 
 

@@ -36,6 +36,21 @@ class Paths:
         return self.folder / "emulator.log"
 
     @property
+    def database_json(self) -> Path:
+        """How the database is reached; the keys of `database.Database`."""
+        return self.folder / "database.json"
+
+    @property
+    def database_pid(self) -> Path:
+        """Written and locked by the database for as long as it lives."""
+        return self.folder / "database.pid"
+
+    @property
+    def database_log(self) -> Path:
+        """What the database prints."""
+        return self.folder / "database.log"
+
+    @property
     def deploy_log(self) -> Path:
         """What the CDK command line printed during the last deployment."""
         return self.folder / "deploy.log"
@@ -62,5 +77,5 @@ class Paths:
 
     @property
     def data(self) -> Path:
-        """All that the emulator itself writes; forgetting the cloud's state means removing it."""
+        """All that the emulator and the database write; forgetting the cloud's state means removing it."""
         return self.folder / "data"

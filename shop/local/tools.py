@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from shop.local import mariadb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +35,7 @@ VENV = ROOT / ".venv"
 TOOLS = ROOT / ".local" / "tools"
 EMULATOR = TOOLS / "emulator"
 NODE = TOOLS / "node"
+MARIADB = TOOLS / "mariadb"
 NODE_MODULES = ROOT / "node_modules"
 
 
@@ -67,6 +71,7 @@ def set_up(say: Say) -> None:
     _set_up_node(say)
     _set_up_cdk(say)
     _prefetch_packages(say)
+    _set_up_mariadb(say)
 
 
 def _set_up_venv(say: Say) -> None:
@@ -138,6 +143,32 @@ def _prefetch_packages(say: Say) -> None:
     say("Fetching the packages of the functions")
     _run([venv_python(), "-m", "stacks.constructs.packages", "prefetch"])
     _write_stamp(stamp, wanted)
+
+
+def _set_up_mariadb(say: Say) -> None:
+    """Have a MariaDB server, or say in one line what is missing: everything but the sales report works without."""
+    try:
+        if os.environ.get(mariadb.CHOICE) or mariadb.find_installed():
+            mariadb.find(MARIADB)
+            return
+        stamp = TOOLS / "mariadb.stamp"
+        wanted = _fingerprint([str(MARIADB), _release(), *platform.uname()[4:5]], [])
+        if _is_current(stamp, wanted) and mariadb.find(MARIADB):
+            return
+        say("MariaDB is not installed; fetching it into .local/tools")
+        mariadb.unpack(MARIADB)
+        _write_stamp(stamp, wanted)
+    except mariadb.MariadbError as error:
+        say(f"No MariaDB, so the local cloud does without the sales report: {error}")
+
+
+def _release() -> str:
+    """Which release of which system this is; programs unpacked for another one may not run."""
+    try:
+        found = platform.freedesktop_os_release()
+    except OSError:
+        return platform.release()
+    return f"{found['ID']} {found.get('VERSION_ID', '')}"
 
 
 def _make_venv(python: str, folder: Path, *options: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shop.local import cloud as local_cloud
-from shop.local import emulator
+from shop.local import process
 from shop.local.files import exclusive
 from tests.integration.order_service import OrderService
 from tests.integration.pipeline import Pipeline
@@ -40,7 +40,7 @@ def _running(folder: Path) -> Iterator[Path]:
         with exclusive(folder / "users.lock"):
             count = int(users.read_text()) if users.exists() else 0
             if count == 0:
-                local_cloud.up(folder, port=emulator.any_free_port(), progress=_say)
+                local_cloud.up(folder, port=process.any_free_port(), progress=_say)
             users.write_text(str(count + 1))
         yield folder
     finally:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from shop.local import clients, emulator, mailbox
+from shop.local import clients, emulator, mailbox, process
 from shop.local import cloud as local_cloud
 from shop.local.paths import Paths
 from tests.polling import eventually
@@ -185,7 +185,7 @@ def test_up_again_changes_nothing(own_folder: Path) -> None:
 
 def test_another_port_than_the_running_clouds_is_refused(own_folder: Path) -> None:
     with pytest.raises(emulator.EmulatorError, match="already runs on"):
-        local_cloud.up(own_folder, port=emulator.any_free_port(), progress=_quiet)
+        local_cloud.up(own_folder, port=process.any_free_port(), progress=_quiet)
 
 
 def test_a_killed_emulator_is_noticed_and_the_next_up_starts_afresh(own_folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shop.local import cloud, emulator
+from shop.local import cloud, emulator, process
 from shop.local.paths import Paths
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_a_held_pid_file_tells_process_and_port(paths: Paths) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write(json.dumps({"pid": 7, "port": 4999}))
         stream.flush()
-        assert emulator.find(paths) == emulator.Emulator(pid=7, port=4999)
+        assert emulator.find(paths) == process.Running(pid=7, port=4999)
 
 
 def test_without_a_pid_file_nothing_runs(paths: Paths) -> None:
@@ -55,15 +55,15 @@ def test_a_port_that_is_taken_while_starting_is_given_up_for_another(
     taken = {emulator.PREFERRED_PORT}
     started = []
 
-    def start_on(_paths: Paths, port: int, _progress: object) -> emulator.Emulator:
+    def start_on(_paths: Paths, port: int, _progress: object) -> process.Running:
         started.append(port)
         if port in taken:
             raise emulator.EmulatorError("already in use")
-        return emulator.Emulator(pid=1, port=port)
+        return process.Running(pid=1, port=port)
 
     # The first question is asked before the other program takes the port, the next one after.
     answers = iter([True, False])
-    monkeypatch.setattr(emulator, "_is_free", lambda _: next(answers))
+    monkeypatch.setattr(process, "is_free", lambda _: next(answers))
     monkeypatch.setattr(emulator, "_start_on", start_on)
     found = emulator.start(paths, None, lambda _: None)
     assert started == [emulator.PREFERRED_PORT, found.port]
