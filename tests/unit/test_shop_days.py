@@ -15,7 +15,7 @@ _MODERN_DAYS = st.dates(date(2012, 1, 1), date(2040, 12, 31))
 
 def test_a_day_has_its_hours_in_utc() -> None:
     start, end = shop_days.bounds(date(2026, 11, 21), ZoneInfo("Europe/Rome"))
-    assert (start, end) == (datetime(2026, 11, 20, 23), datetime(2026, 11, 21, 23))  # noqa: DTZ001
+    assert (start, end) == (datetime(2026, 11, 20, 23), datetime(2026, 11, 21, 23))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_first_and_the_last_day_have_bounds(day: str, zone: str) -> None:
         ("21.11.2026", "is not of the form YYYY-MM-DD"),
         ("2026-11-21T00:00:00Z", "is not of the form YYYY-MM-DD"),
         ("20261121", "is not of the form YYYY-MM-DD"),
-        ("٢٠٢٦-١١-٢١", "is not of the form YYYY-MM-DD"),
+        ("\u0662\u0660\u0662\u0666-\u0661\u0661-\u0662\u0661", "is not of the form YYYY-MM-DD"),
         (20261121, "is not of the form YYYY-MM-DD"),
         (None, "is not of the form YYYY-MM-DD"),
         ("2026-02-30", "is not a day of the calendar"),
@@ -67,7 +67,7 @@ def test_the_first_and_the_last_day_have_bounds(day: str, zone: str) -> None:
     ],
 )
 def test_what_is_no_day_is_refused_with_its_value(text: object, rule: str) -> None:
-    with pytest.raises(ValueError, match="^date: ") as refusal:
+    with pytest.raises(ValueError, match=r"^date: ") as refusal:
         shop_days.parse_day(text)
     assert str(refusal.value) == f"date: {text!r} {rule}"
 
@@ -75,7 +75,7 @@ def test_what_is_no_day_is_refused_with_its_value(text: object, rule: str) -> No
 def test_today_is_the_shops_and_not_utcs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> "Clock":  # type: ignore[override]
+        def now(cls, tz: object = None) -> "Clock":  # noqa: ARG003
             return cls(2026, 11, 21, 11, 0, tzinfo=UTC)
 
     monkeypatch.setattr(shop_days, "datetime", Clock)
