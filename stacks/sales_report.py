@@ -160,7 +160,7 @@ class SalesReportStack(ShopStack):
         setup.configure_async_invoke(retry_attempts=0)
         for rule in ("Serverless-LambdaDLQ", "Serverless-LambdaAsyncFailureDestination"):
             acknowledge(setup, rule, "CloudFormation waits for its answer; without one the deployment fails.")
-        return CustomResource(
+        migration = CustomResource(
             self,
             "DatabaseMigration",
             resource_type="Custom::DatabaseMigration",
@@ -168,6 +168,8 @@ class SalesReportStack(ShopStack):
             service_timeout=Duration.seconds(_CLOUDFORMATION_WAITS_SECONDS),
             properties={"Revision": self._revision(migrator, setup)},
         )
+        migration.node.add_dependency(setup)  # how it is retried included
+        return migration
 
     def _migrator(self) -> PythonFunction:
         migrator = self._function_in_vpc(

@@ -91,6 +91,8 @@ class Database(Construct):
             # To begin with: RDS applies later minor versions by itself, and CloudFormation does not take them back.
             version=aws_rds.MariaDbEngineVersion.VER_11_4_10
         )
+        secret = aws_rds.DatabaseSecret(self, "Secret", username=master_user, exclude_characters=_UNSAFE_IN_PASSWORDS)
+        secret.apply_removal_policy(removal_policy(self))  # a restored snapshot still has this password
         instance = aws_rds.DatabaseInstance(
             self,
             "Instance",
@@ -102,7 +104,7 @@ class Database(Construct):
             publicly_accessible=False,
             port=PORT,
             database_name=name,
-            credentials=aws_rds.Credentials.from_generated_secret(master_user, exclude_characters=_UNSAFE_IN_PASSWORDS),
+            credentials=aws_rds.Credentials.from_secret(secret, master_user),
             iam_authentication=True,
             ca_certificate=aws_rds.CaCertificate.RDS_CA_RSA2048_G1,
             parameter_group=aws_rds.ParameterGroup(
@@ -120,7 +122,7 @@ class Database(Construct):
             deletion_protection=settings.keep_data,
             removal_policy=RemovalPolicy.SNAPSHOT if settings.keep_data else RemovalPolicy.DESTROY,
         )
-        assert instance.secret  # noqa: S101 - generated above; for the type checker
+        assert instance.secret  # noqa: S101 - made above, now with the host in it; for the type checker
         self.secret: aws_secretsmanager.ISecret = instance.secret
         self.name = name
         self.address = instance.db_instance_endpoint_address
@@ -140,7 +142,7 @@ class Database(Construct):
         kept_by_subnets = "No route leads to it from outside its subnets; another port would hide nothing."
         acknowledge(instance, "AwsSolutions-RDS11", kept_by_subnets)
         acknowledge(
-            instance,
+            self,
             "AwsSolutions-SMG4",
             "Used at deployments only; to rotate it, a function in the isolated subnets would need paid endpoints.",
         )

@@ -25,9 +25,17 @@ _PHYSICAL_NAMES = {
 }
 _KEEPS_DATA = {
     "AWS::SQS::Queue", "AWS::SNS::Topic", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Logs::LogGroup",
-    "AWS::KMS::Key",
+    "AWS::KMS::Key", "AWS::SecretsManager::Secret",
 }  # fmt: skip
 _WITHOUT_NARROWER_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+_ATTACHES_TO_A_VPC = {
+    "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+}  # fmt: skip
+"""What the Lambda service needs of a function's role on every resource (AWS Lambda Developer Guide, VPC access)."""
+_DATABASE = "AWS::RDS::DBInstance"
+_SCHEDULE = "AWS::Scheduler::Schedule"
+_BUCKET = "AWS::S3::Bucket"
 
 
 def log_groups_have_retention(template: Template) -> Iterator[str]:
@@ -71,12 +79,19 @@ def functions_reserve_no_concurrency(template: Template) -> Iterator[str]:
 
 
 def permissions_have_no_wildcard(template: Template) -> Iterator[str]:
-    """No role may do `service:*`, nor anything to `*` where AWS takes a narrower resource."""
+    """No role may do `service:*`, nor anything to `*` where AWS takes a narrower resource.
+
+    What attaches a function to a VPC may stand on `*` where the same policy denies it to the function's own code.
+    """
+    denied = _denied_to_code(template)
     for name, statement in _identity_statements(template):
         actions = _as_list(statement["Action"])
+        if statement["Effect"] == "Deny":
+            continue
         if any("*" in action for action in actions):
             yield f"{name}: {actions}"
-        if "*" in _as_list(statement["Resource"]) and not set(actions) <= _WITHOUT_NARROWER_RESOURCE:
+        on_all = _WITHOUT_NARROWER_RESOURCE | (_ATTACHES_TO_A_VPC & denied.get(name, set()))
+        if "*" in _as_list(statement["Resource"]) and not set(actions) <= on_all:
             yield f"{name}: {actions} on every resource"
 
 
@@ -162,19 +177,37 @@ def topics_have_a_key_that_publishers_may_use(template: Template) -> Iterator[st
 
 def dead_letters_raise_an_alarm(template: Template) -> Iterator[str]:
     """Every queue that only failures reach has an alarm on its visible messages."""
-    queues, mappings = resources(template, _QUEUE), resources(template, _MAPPING).values()
-    ends = {_reference(queue["RedrivePolicy"]["deadLetterTargetArn"])
-            for queue in queues.values() if "RedrivePolicy" in queue}  # fmt: skip
-    ends |= {_reference(mapping["DestinationConfig"]["OnFailure"]["Destination"])
-             for mapping in mappings if "DestinationConfig" in mapping}  # fmt: skip
     watched = {
         _reference(dimension["Value"])
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
         if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
         for dimension in alarm["Dimensions"]
     }
-    for name in ends - watched:
+    for name in set(_ends_of_failures(template)) - watched:
         yield f"{name}: nobody hears of its messages"
+
+
+def subscribed_queues_have_an_end_for_failures(template: Template) -> Iterator[str]:
+    """Every queue's subscription to a topic has a dead-letter queue, for what SNS could not put on the queue."""
+    for name, subscription in resources(template, "AWS::SNS::Subscription").items():
+        dead_letters = _reference(subscription.get("RedrivePolicy", {}).get("deadLetterTargetArn"))
+        if subscription["Protocol"] == "sqs" and dead_letters not in resources(template, _QUEUE):
+            yield f"{name}: no dead-letter queue"
+
+
+def schedules_have_an_end_for_failures(template: Template) -> Iterator[str]:
+    """Every schedule has bounded retries, and a dead-letter queue that its role may send to."""
+    statements = _statements_by_role(template)
+    for name, schedule in resources(template, _SCHEDULE).items():
+        target = schedule["Target"]
+        dead_letters = _reference(target.get("DeadLetterConfig", {}).get("Arn"))
+        may_send = any(
+            _allows(statement, "sqs:SendMessage", dead_letters)
+            for statement in statements.get(_reference(target["RoleArn"]), [])
+        )
+        bounds = {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"} - target.get("RetryPolicy", {}).keys()
+        if dead_letters not in resources(template, _QUEUE) or not may_send or bounds:
+            yield f"{name}: without {sorted(bounds)}, or a dead-letter queue that its role may send to"
 
 
 def sources_that_nobody_reads_raise_an_alarm(template: Template) -> Iterator[str]:
@@ -245,6 +278,85 @@ def api_methods_are_authorised(template: Template) -> Iterator[str]:
             yield f"{name}: open to everybody"
 
 
+def buckets_are_private_encrypted_and_versioned(template: Template) -> Iterator[str]:
+    """No bucket can be opened to the public; every one is encrypted, and has older versions that end some day."""
+    for name, bucket in resources(template, _BUCKET).items():
+        blocks = bucket.get("PublicAccessBlockConfiguration", {})
+        if len(blocks) != len(_PUBLIC_ACCESS_BLOCKS) or not all(
+            blocks.get(block) is True for block in _PUBLIC_ACCESS_BLOCKS
+        ):
+            yield f"{name}: can be opened to the public"
+        if "BucketEncryption" not in bucket:
+            yield f"{name}: not encrypted"
+        if bucket.get("VersioningConfiguration", {}).get("Status") != "Enabled":
+            yield f"{name}: not versioned"
+        lifecycle = bucket.get("LifecycleConfiguration", {}).get("Rules", [])
+        if not any("NoncurrentVersionExpiration" in rule and rule["Status"] == "Enabled" for rule in lifecycle):
+            yield f"{name}: keeps old versions for ever"
+
+
+def databases_are_private_encrypted_and_backed_up(template: Template) -> Iterator[str]:
+    """Every database is encrypted, has backups and no public address, and takes TLS connections only."""
+    groups = resources(template, "AWS::RDS::DBParameterGroup")
+    for name, database in resources(template, _DATABASE).items():
+        if database.get("StorageEncrypted") is not True:
+            yield f"{name}: not encrypted"
+        if database.get("PubliclyAccessible") is not False:
+            yield f"{name}: may get a public address"
+        if not database.get("BackupRetentionPeriod"):
+            yield f"{name}: no backups"
+        parameters = groups.get(_reference(database.get("DBParameterGroupName")), {}).get("Parameters", {})
+        if parameters.get("require_secure_transport") != "1":
+            yield f"{name}: takes unencrypted connections"
+
+
+def security_groups_admit_groups_only(template: Template) -> Iterator[str]:
+    """No security group admits an address range, nor lets anything out to every address."""
+    groups = resources(template, "AWS::EC2::SecurityGroup")
+    rules = [(name, rule) for name, group in groups.items() for rule in group.get("SecurityGroupIngress", [])]
+    rules += resources(template, "AWS::EC2::SecurityGroupIngress").items()
+    for name, rule in rules:
+        if "SourceSecurityGroupId" not in rule:
+            yield f"{name}: admits {rule.get('CidrIp') or rule.get('CidrIpv6') or 'a prefix list'}"
+    for name, group in groups.items():
+        ways_out = group.get("SecurityGroupEgress")
+        if not ways_out or any(rule.get("CidrIp") == "0.0.0.0/0" or "CidrIpv6" in rule for rule in ways_out):
+            yield f"{name}: lets everything out"
+
+
+def networks_have_no_way_out(template: Template) -> Iterator[str]:
+    """No VPC has a gateway or a route beyond itself, nor gives public addresses."""
+    ways_out = (
+        "AWS::EC2::InternetGateway", "AWS::EC2::EgressOnlyInternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route",
+        "AWS::EC2::VPCPeeringConnection", "AWS::EC2::TransitGatewayAttachment",
+    )  # fmt: skip
+    for resource_type in ways_out:
+        for name in resources(template, resource_type):
+            yield f"{name}: a way out"
+    for name, subnet in resources(template, "AWS::EC2::Subnet").items():
+        if subnet.get("MapPublicIpOnLaunch") is not False:
+            yield f"{name}: gives public addresses"
+
+
+def secrets_are_in_no_template_or_environment(template: Template) -> Iterator[str]:
+    """Secrets are generated, only a database's master password refers to one, and no parameter or variable has one."""
+    for name, secret in resources(template, "AWS::SecretsManager::Secret").items():
+        if "SecretString" in secret or "GenerateSecretString" not in secret:
+            yield f"{name}: its value is in the template"
+    for name, database in resources(template, _DATABASE).items():
+        if not json.dumps(database.get("MasterUserPassword", "")).startswith(_RESOLVED_SECRET):
+            yield f"{name}: its master password is in the template"
+    for name, resource in template["Resources"].items():
+        if resource["Type"] != _DATABASE and re.search(
+            r"\{\{resolve:(secretsmanager|ssm-secure)", json.dumps(resource)
+        ):
+            yield f"{name}: has a secret's value"
+    for name, function in resources(template, _FUNCTION).items():
+        for variable in function.get("Environment", {}).get("Variables", {}):
+            if re.search(r"PASSWORD|PASSWD|TOKEN", variable) or variable.endswith("SECRET"):
+                yield f"{name}: {variable} looks like a secret"
+
+
 ALL: list[Rule] = [
     log_groups_have_retention,
     functions_log_as_json_to_a_declared_group,
@@ -259,12 +371,19 @@ ALL: list[Rule] = [
     queues_topics_and_buckets_take_tls_only,
     topics_have_a_key_that_publishers_may_use,
     dead_letters_raise_an_alarm,
+    subscribed_queues_have_an_end_for_failures,
+    schedules_have_an_end_for_failures,
     sources_that_nobody_reads_raise_an_alarm,
     alarms_act_and_name_their_runbook_entry,
     nothing_has_a_physical_name,
     tables_can_be_restored,
     apis_are_logged_without_data,
     api_methods_are_authorised,
+    buckets_are_private_encrypted_and_versioned,
+    databases_are_private_encrypted_and_backed_up,
+    security_groups_admit_groups_only,
+    networks_have_no_way_out,
+    secrets_are_in_no_template_or_environment,
 ]
 
 
@@ -275,8 +394,17 @@ def data_is_kept(template: Template) -> Iterator[str]:
             resource.get("DeletionPolicy") != "Retain" or resource.get("UpdateReplacePolicy") != "Retain"
         ):
             yield f"{name}: goes with its stack"
+        if resource["Type"] == _DATABASE and not _leaves_a_snapshot(resource):
+            yield f"{name}: may be deleted, or goes without a snapshot"
 
 
+def _leaves_a_snapshot(database: dict[str, Any]) -> bool:
+    policies = {database.get("DeletionPolicy"), database.get("UpdateReplacePolicy")}
+    return policies == {"Snapshot"} and database["Properties"].get("DeletionProtection") is True
+
+
+_PUBLIC_ACCESS_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+_RESOLVED_SECRET = '{"Fn::Join": ["", ["{{resolve:secretsmanager:"'
 _KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
@@ -301,6 +429,31 @@ def _identity_statements(template: Template) -> Iterator[tuple[str, dict[str, An
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield name, statement
+
+
+def _denied_to_code(template: Template) -> dict[str, set[str]]:
+    """What each policy denies, on every resource, to calls that come from a function's own code."""
+    denied: dict[str, set[str]] = {}
+    for name, statement in _identity_statements(template):
+        of_code = "lambda:SourceFunctionArn" in statement.get("Condition", {}).get("ArnLike", {})
+        if statement["Effect"] == "Deny" and of_code and statement["Resource"] == "*":
+            denied.setdefault(name, set()).update(_as_list(statement["Action"]))
+    return denied
+
+
+def _ends_of_failures(template: Template) -> Iterator[str]:
+    """The queues that failures end in: of queues, event sources, asynchronous invocations, schedules, subscriptions."""
+    for owner in (_QUEUE, "AWS::SNS::Subscription"):
+        for properties in resources(template, owner).values():
+            if "RedrivePolicy" in properties:
+                yield _reference(properties["RedrivePolicy"]["deadLetterTargetArn"])
+    for owner in (_MAPPING, "AWS::Lambda::EventInvokeConfig"):
+        for properties in resources(template, owner).values():
+            if "DestinationConfig" in properties:
+                yield _reference(properties["DestinationConfig"]["OnFailure"]["Destination"])
+    for schedule in resources(template, _SCHEDULE).values():
+        if "DeadLetterConfig" in schedule["Target"]:
+            yield _reference(schedule["Target"]["DeadLetterConfig"]["Arn"])
 
 
 def _statements_by_role(template: Template) -> dict[str, list[dict[str, Any]]]:

@@ -21,6 +21,8 @@ Breakage = Callable[[Template], object]
 CASES = [
     *(pytest.param(stage, {}, id=stage) for stage in STAGES),
     pytest.param("dev", {"order_service_authorization": "api_key"}, id="dev-api_key"),
+    pytest.param("prod", {"vpc_flow_logs": "false", "database_multi_az": "false"}, id="prod-cheap-network"),
+    pytest.param("dev", {"alarm_email": "a@example.com", "report_emails": "b@example.com"}, id="dev-emails"),
     pytest.param("dev", {"order_service_authorization": "aws_iam_and_api_key"}, id="dev-aws_iam_and_api_key"),
 ]
 """Every stage as it ships, and the settings that change which resources there are."""
@@ -158,12 +160,111 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "break_it"), BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
-def test_house_rule_fails_on_a_template_that_breaks_it(rule: rules.Rule, break_it: Breakage) -> None:
-    template = copy.deepcopy(synthesise("dev").templates["dev-order-pipeline"])
+def _drop_the_denial_to_code(template: Template) -> None:
+    for policy in resources(template, "AWS::IAM::Policy").values():
+        document = policy["PolicyDocument"]
+        document["Statement"] = [s for s in document["Statement"] if s["Effect"] == "Allow"]
+
+
+def _forbid_the_schedule_its_queue(template: Template) -> None:
+    the_only(template, "AWS::IAM::Policy", "DailyReport")["PolicyDocument"]["Statement"].pop()
+
+
+def _unwatch(template: Template, queue: str) -> None:
+    alarms = template["Resources"]
+    watching = [
+        name for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items()
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible" and queue in json.dumps(alarm["Dimensions"])
+    ]  # fmt: skip
+    assert len(watching) == 1
+    alarms.pop(watching[0])
+
+
+def _database(template: Template) -> Any:
+    return _first(template, "AWS::RDS::DBInstance")
+
+
+def _bucket(template: Template) -> Any:
+    return _first(template, "AWS::S3::Bucket")
+
+
+def _variables(template: Template) -> Any:
+    return the_only(template, "AWS::Lambda::Function", "SalesRecorder")["Environment"]["Variables"]
+
+
+def _add(template: Template, resource_type: str, **properties: object) -> None:
+    template["Resources"]["Added"] = {"Type": resource_type, "Properties": properties}
+
+
+REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.permissions_have_no_wildcard, _drop_the_denial_to_code),
+    (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::S3::BucketPolicy").pop(0)),
+    (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "FailedReports")),
+    (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "MissedReports")),
+    (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "SalesDeadLetters")),
+    (rules.subscribed_queues_have_an_end_for_failures,
+     lambda t: _first(t, "AWS::SNS::Subscription").pop("RedrivePolicy")),
+    (rules.schedules_have_an_end_for_failures,
+     lambda t: _first(t, "AWS::Scheduler::Schedule")["Target"].pop("DeadLetterConfig")),
+    (rules.schedules_have_an_end_for_failures,
+     lambda t: _first(t, "AWS::Scheduler::Schedule")["Target"].pop("RetryPolicy")),
+    (rules.schedules_have_an_end_for_failures, _forbid_the_schedule_its_queue),
+    (rules.buckets_are_private_encrypted_and_versioned,
+     lambda t: _bucket(t)["PublicAccessBlockConfiguration"].update(BlockPublicPolicy=False)),
+    (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("BucketEncryption")),
+    (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("VersioningConfiguration")),
+    (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("LifecycleConfiguration")),
+    (rules.databases_are_private_encrypted_and_backed_up, lambda t: _database(t).update(StorageEncrypted=False)),
+    (rules.databases_are_private_encrypted_and_backed_up, lambda t: _database(t).pop("PubliclyAccessible")),
+    (rules.databases_are_private_encrypted_and_backed_up, lambda t: _database(t).update(BackupRetentionPeriod=0)),
+    (rules.databases_are_private_encrypted_and_backed_up,
+     lambda t: _first(t, "AWS::RDS::DBParameterGroup")["Parameters"].pop("require_secure_transport")),
+    (rules.security_groups_admit_groups_only,
+     lambda t: the_only(t, "AWS::EC2::SecurityGroup", "DatabaseSG").update(
+         SecurityGroupIngress=[{"CidrIp": "10.0.0.0/8", "IpProtocol": "tcp", "FromPort": 3306, "ToPort": 3306}])),
+    (rules.security_groups_admit_groups_only,
+     lambda t: _add(t, "AWS::EC2::SecurityGroupIngress", CidrIp="0.0.0.0/0", IpProtocol="-1")),
+    (rules.security_groups_admit_groups_only,
+     lambda t: the_only(t, "AWS::EC2::SecurityGroup", "LambdaSG").pop("SecurityGroupEgress")),
+    (rules.networks_have_no_way_out, lambda t: _add(t, "AWS::EC2::NatGateway")),
+    (rules.networks_have_no_way_out, lambda t: _first(t, "AWS::EC2::Subnet").update(MapPublicIpOnLaunch=True)),
+    (rules.secrets_are_in_no_template_or_environment,
+     lambda t: _first(t, "AWS::SecretsManager::Secret").update(SecretString="secret")),
+    (rules.secrets_are_in_no_template_or_environment, lambda t: _database(t).update(MasterUserPassword="secret")),
+    (rules.secrets_are_in_no_template_or_environment, lambda t: _variables(t).update(DB_PASSWORD="secret")),
+    (rules.secrets_are_in_no_template_or_environment,
+     lambda t: _variables(t).update(DB_USER="{{resolve:secretsmanager:Secret:SecretString:password}}")),
+    (rules.secrets_are_in_no_template_or_environment,
+     lambda t: _first(t, "AWS::SSM::Parameter").update(Value="{{resolve:secretsmanager:Secret}}")),
+]  # fmt: skip
+ALL_BREAKAGES = [
+    *(pytest.param("dev-order-pipeline", *breakage) for breakage in BREAKAGES),
+    *(pytest.param("dev-sales-report", *breakage) for breakage in REPORT_BREAKAGES),
+]
+
+
+@pytest.mark.parametrize(("stack", "rule", "break_it"), ALL_BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
+def test_house_rule_fails_on_a_template_that_breaks_it(stack: str, rule: rules.Rule, break_it: Breakage) -> None:
+    template = copy.deepcopy(synthesise("dev").templates[stack])
+    assert not list(rule(template))
     break_it(template)
     assert list(rule(template))
 
 
 def test_every_house_rule_is_shown_to_fail() -> None:
-    assert {rule for rule, _ in BREAKAGES} == set(rules.ALL)
+    assert {rule for rule, _ in BREAKAGES + REPORT_BREAKAGES} == set(rules.ALL)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda t: t.update(DeletionPolicy="Delete"),
+        lambda t: t.update(UpdateReplacePolicy="Delete"),
+        lambda t: t["Properties"].update(DeletionProtection=False),
+    ],
+)
+def test_a_database_without_protection_or_snapshot_is_not_kept(break_it: Breakage) -> None:
+    template = copy.deepcopy(synthesise("prod").templates["prod-sales-report"])
+    database = next(r for r in template["Resources"].values() if r["Type"] == "AWS::RDS::DBInstance")
+    break_it(database)
+    assert list(rules.data_is_kept(template))
