@@ -6,7 +6,6 @@ no start: for the inner loop. With pytest-xdist all workers share one cloud.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -16,9 +15,12 @@ import pytest
 
 from shop.local import cloud as local_cloud
 from shop.local import process
-from shop.local.files import exclusive
+from tests.counted import counted, session_folder
 from tests.integration.order_service import OrderService
 from tests.integration.pipeline import Pipeline
+from tests.mariadb import mariadb_server, sales_database
+
+__all__ = ["mariadb_server", "sales_database"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,25 +34,6 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - pytest shows it with a failure
 
 
-@contextlib.contextmanager
-def _running(folder: Path) -> Iterator[Path]:
-    """A cloud that is up as long as anybody is in here: workers of one session count themselves in and out."""
-    users = folder / "users"
-    try:
-        with exclusive(folder / "users.lock"):
-            count = int(users.read_text()) if users.exists() else 0
-            if count == 0:
-                local_cloud.up(folder, port=process.any_free_port(), progress=_say)
-            users.write_text(str(count + 1))
-        yield folder
-    finally:
-        with exclusive(folder / "users.lock"):
-            count = int(users.read_text()) - 1 if users.exists() else 0
-            users.write_text(str(count))
-            if count <= 0:
-                local_cloud.down(folder, progress=_say)
-
-
 @pytest.fixture(scope="session")
 def cloud_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a cloud that is up for as long as the session lasts."""
@@ -59,10 +42,12 @@ def cloud_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         local_cloud.up(Path(kept), port=None, progress=_say)
         yield Path(kept).resolve()
         return
-    session = tmp_path_factory.getbasetemp()
-    # Each of xdist's workers has a folder of its own in the session's, which is the place that they share.
-    shared = session.parent if "PYTEST_XDIST_WORKER" in os.environ else session
-    with _running(shared / "local-cloud") as folder:
+    folder = session_folder(tmp_path_factory) / "local-cloud"
+    with counted(
+        folder,
+        lambda: local_cloud.up(folder, port=process.any_free_port(), progress=_say),
+        lambda: local_cloud.down(folder, progress=_say),
+    ):
         yield folder
 
 
