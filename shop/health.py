@@ -36,8 +36,17 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Database:
+    """The local cloud's MariaDB: its process, its port on the loopback address, and its log."""
+
+    pid: int
+    port: int
+    log_file: str
+
+
+@dataclass(frozen=True)
 class Health:
-    """What `status` shows; `pid`, `endpoint_url` and `log_file` are the local cloud's only."""
+    """What `status` shows; `pid`, `endpoint_url`, `log_file` and `database` are the local cloud's only."""
 
     stage: str
     running: bool
@@ -46,6 +55,7 @@ class Health:
     log_file: str | None
     stacks: list[Stack]
     queues: list[Queue]
+    database: Database | None = None
 
 
 def check(stage: str) -> Health:
@@ -54,11 +64,13 @@ def check(stage: str) -> Health:
         found, depths = _deployed(stage)
         return Health(stage, bool(found), None, None, None, found, depths)
     local = local_cloud.status(local_cloud.default_folder())
-    log_file = str(Paths(local.folder).log_file)
+    paths, served = Paths(local.folder), local.database
+    log_file = str(paths.log_file)
+    database = Database(served.pid, served.port, str(paths.database_log)) if served else None
     if local.cloud is None:
-        return Health(stage, False, local.pid, None, log_file, [], [])
+        return Health(stage, False, local.pid, None, log_file, [], [], database)
     found, depths = _deployed(stage)
-    return Health(stage, True, local.pid, local.cloud.endpoint_url, log_file, found, depths)
+    return Health(stage, True, local.pid, local.cloud.endpoint_url, log_file, found, depths, database)
 
 
 def _deployed(stage: str) -> tuple[list[Stack], list[Queue]]:
@@ -100,6 +112,8 @@ def rows(health: Health) -> Iterator[tuple[str, str]]:
         yield "endpoint", health.endpoint_url
     if health.log_file is not None:
         yield "log", health.log_file
+    if health.database is not None:
+        yield "database", f"port {health.database.port}, log {health.database.log_file}"
     for stack in health.stacks:
         yield f"stack {stack.name}", stack.status
     for queue in health.queues:

@@ -1,7 +1,7 @@
 """The local cloud: brought up, looked at, stopped, forgotten. What others call.
 
 A cloud lives in a folder of its own (`.local` of the checkout unless SHOP_LOCAL_DIR says otherwise). It is an AWS
-emulator on a loopback port with the very stacks that go to AWS deployed into it, as stage `local`.
+emulator and a MariaDB on loopback ports, with the very stacks that go to AWS deployed into it, as stage `local`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shop.errors import ShopError
-from shop.local import emulator, mailbox, tools
+from shop.local import database, emulator, mailbox, tools
 from shop.local.files import exclusive, write_json
 from shop.local.paths import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from shop.local.database import Database
     from shop.local.process import Running
 
     Progress = Callable[[str], None]
@@ -31,6 +32,7 @@ ACCOUNT_ID = "000000000000"
 ROOT_ACCESS_KEY_ID = "test"
 ROOT_SECRET_ACCESS_KEY = "test"  # noqa: S105
 STAGE = "local"
+SALES_REPORT_STACK = f"{STAGE}-sales-report"
 
 
 class LocalCloudError(ShopError):
@@ -53,13 +55,17 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Status:
-    """What runs: with no emulator, `pid`, `port` and `cloud` are None and `stacks` is empty."""
+    """What runs: with no emulator, `pid`, `port` and `cloud` are None and `stacks` is empty.
+
+    `database` is the process of the database, None where none runs.
+    """
 
     folder: Path
     pid: int | None
     port: int | None
     cloud: Cloud | None
     stacks: tuple[str, ...]
+    database: Running | None = None
 
     @property
     def running(self) -> bool:
@@ -82,14 +88,31 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
 
     paths = Paths(folder.resolve())
     with exclusive(paths.lock_file), _saying_how_to_go_on(progress):
+        served = _launch_database(paths, progress)  # starts while the emulator does
         running = emulator.start(paths, port, progress)
+        if served:
+            database.wait(paths, served)
         cloud = _cloud(paths, running)
-        deployment.deploy(paths, cloud, progress)
+        deployment.deploy(paths, cloud, progress, without=() if served else (SALES_REPORT_STACK,))
         mailbox.subscribe(cloud)
         mailbox.restore(cloud, paths.mailbox_json)
         write_json(paths.outputs_json, deployment.outputs(cloud))
         write_json(paths.cloud_json, asdict(cloud))
     return cloud
+
+
+def _launch_database(paths: Paths, progress: Progress) -> Database | None:
+    """The database, which runs or starts; None where this machine has no MariaDB."""
+    if emulator.find(paths) is None:
+        # Its data belonged to an emulator that is gone.
+        database.stop(paths)
+        database.forget(paths)
+    if not database.is_available():
+        progress("There is no MariaDB here: all but the sales report comes up (macOS: brew install mariadb)")
+        return None
+    if database.find(paths) is None:
+        progress("Starting MariaDB")
+    return database.launch(paths)
 
 
 @contextmanager
@@ -125,12 +148,12 @@ def reset(folder: Path, *, progress: Progress) -> None:
 def status(folder: Path) -> Status:
     """What runs in this folder; asks, and changes nothing."""
     paths = Paths(folder.resolve())
-    running = emulator.find(paths)
+    running, served = emulator.find(paths), database.find(paths)
     if running is None:
-        return Status(paths.folder, None, None, None, ())
+        return Status(paths.folder, None, None, None, (), served)
     cloud = _read_cloud(paths)
     stacks = tuple(_read_json(paths.outputs_json)) if cloud else ()
-    return Status(paths.folder, running.pid, running.port, cloud, stacks)
+    return Status(paths.folder, running.pid, running.port, cloud, stacks, served)
 
 
 def _keep_mail(paths: Paths, progress: Progress) -> None:
@@ -151,6 +174,8 @@ def _stop(paths: Paths, progress: Progress) -> bool:
     if running:
         progress("Stopping the emulator")
         emulator.stop(paths, running)
+    database.stop(paths)
+    database.forget(paths)
     shutil.rmtree(paths.data, ignore_errors=True)
     return running is not None
 

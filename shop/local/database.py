@@ -60,7 +60,7 @@ class Database:
 
 
 def is_available() -> bool:
-    """Whether this machine has a MariaDB server. Raises MariadbError where SHOP_MARIADBD names none."""
+    """Whether this machine has a MariaDB server. Raises DatabaseError where SHOP_MARIADBD names none."""
     return _server() is not None
 
 
@@ -138,7 +138,10 @@ def read(database_json: Path) -> Database | None:
 
 
 def _server() -> Server | None:
-    return mariadb.find(tools.MARIADB)
+    try:
+        return mariadb.find(tools.MARIADB)
+    except mariadb.MariadbError as error:
+        raise DatabaseError(str(error)) from error
 
 
 def _make_data(server: Server, data: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shlex
 import subprocess
@@ -38,9 +39,12 @@ class DeploymentError(ShopError):
     """The CDK command line failed."""
 
 
-def deploy(paths: Paths, cloud: Cloud, progress: Callable[[str], None]) -> None:
-    """Synthesise and deploy all stacks, unless just this was deployed already. Raises DeploymentError."""
-    wanted = fingerprint(tools.ROOT, _INPUTS)
+def deploy(paths: Paths, cloud: Cloud, progress: Callable[[str], None], *, without: Sequence[str] = ()) -> None:
+    """Synthesise and deploy all stacks but those of `without`, unless just this was deployed already.
+
+    Raises DeploymentError.
+    """
+    wanted = " without ".join([fingerprint(tools.ROOT, _INPUTS), *without])
     if _deployed(cloud) == wanted:
         progress("The stacks are deployed and unchanged")
         return
@@ -53,10 +57,19 @@ def deploy(paths: Paths, cloud: Cloud, progress: Callable[[str], None]) -> None:
         _finish(running.enter_context(_cdk(synth, synthesis_environment(), tools.ROOT, log)), paths)
         if bootstrap:
             _finish(bootstrap, paths)
-        arguments = ["deploy", "--all", "--app", str(paths.assembly), "--require-approval", "never"]
+        # Exclusively: all that they depend on is in the list, and a stack that is left out must not come back.
+        chosen = [*_stacks(paths.assembly, without), "--exclusively"] if without else ["--all"]
+        arguments = ["deploy", *chosen, "--app", str(paths.assembly), "--require-approval", "never"]
         process = running.enter_context(_cdk(arguments, emulator_environment(cloud), paths.folder, log))
         _finish(process, paths, progress)
     _mark(cloud, wanted)
+
+
+def _stacks(assembly: Path, without: Sequence[str]) -> list[str]:
+    """The names of the synthesised stacks but those of `without`."""
+    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    names = [name for name, artifact in artifacts.items() if artifact["type"] == "aws:cloudformation:stack"]
+    return sorted(set(names) - set(without))
 
 
 def outputs(cloud: Cloud) -> Outputs:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shop.errors import ShopError
-from shop.local import process, tls, tools
+from shop.local import process, rds, tls, tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ def _launch(paths: Paths, port: int) -> subprocess.Popen[bytes]:
 
 def _environment(paths: Paths, port: int) -> dict[str, str]:
     """The emulator's whole environment. Functions inherit it, so nothing of the user's own may be in it."""
-    _, certificate, key = tls.ensure_certificates(paths.tls)
+    authority, certificate, key = tls.ensure_certificates(paths.tls)
     folders = {name: paths.data / name for name in ("tmp", "state", "s3", "home")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +131,9 @@ def _environment(paths: Paths, port: int) -> dict[str, str]:
         "TMPDIR": str(folders["tmp"]),
         "STATE_DIR": str(folders["state"]),
         "S3_DATA_DIR": str(folders["s3"]),
+        rds.FOLDER_VARIABLE: str(paths.folder),
+        # For the functions: what the database's certificate is verified against, instead of the bundle of RDS.
+        "DB_CA_BUNDLE": str(authority),
         # It would otherwise remove containers of other emulators on this machine.
         "DOCKERprocess.HOST": "unix:///nonexistent",
     }

@@ -18,14 +18,13 @@ from contextvars import ContextVar
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from shop.local import expressions, function_logs, validation_text, velocity
+from shop.local import expressions, function_logs, invocations, rds, schedules, validation_text, velocity
+from shop.local.mending import MendError, follow
+from shop.local.mending import module as _module
+from shop.local.mending import wrap as _wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class MendError(Exception):
-    """The emulator is not the version that the mends were made for."""
+    pass
 
 
 def apply() -> None:
@@ -49,18 +48,9 @@ def apply() -> None:
     _tell_functions_the_request_id()
     _hide_why_a_function_failed()
     _check_expressions()
-
-
-def _module(name: str) -> Any:
-    return importlib.import_module(f"ministack.{name}")
-
-
-def _wrap(module: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Replace `module.name` by what `make` makes of it."""
-    original = getattr(module, name, None)
-    if original is None:
-        raise MendError(f"the emulator has no {module.__name__}.{name}")
-    setattr(module, name, make(original))
+    rds.mend()
+    schedules.mend()
+    invocations.mend()
 
 
 def _listen_on_the_chosen_port_only() -> None:
@@ -91,26 +81,9 @@ def _keep_request_validators() -> None:
         resource = gateway._resources[props["RestApiId"]][props["ResourceId"]]
         resource["resourceMethods"][props["HttpMethod"]]["requestValidatorId"] = props.get("RequestValidatorId")
 
-    _follow(handlers["AWS::ApiGateway::RequestValidator"], keep)
+    follow(handlers["AWS::ApiGateway::RequestValidator"], keep)
     handlers["AWS::ApiGateway::RequestValidator"]["delete"] = forget
-    _follow(handlers["AWS::ApiGateway::Method"], attach)
-
-
-def _follow(handlers: dict[str, Any], then: Callable[[str, dict[str, Any]], None]) -> None:
-    """Do `then(physical id, properties)` after the emulator's CloudFormation made or changed such a resource."""
-    create_original, update_original = handlers["create"], handlers["update"]
-
-    def create(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
-        result = create_original(logical_id, props, stack_name)
-        then(result[0], props)
-        return result
-
-    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:
-        result = update_original(physical_id, old, new, stack_name)
-        then(result[0], new)
-        return result
-
-    handlers.update(create=create, update=update)
+    follow(handlers["AWS::ApiGateway::Method"], attach)
 
 
 def _read_patterns_like_ecma() -> None:
