@@ -120,7 +120,7 @@ def _environment(paths: Paths, port: int) -> dict[str, str]:
         "TZ": "UTC",
         "PYTHONNOUSERSITE": "1",
         "GATEWAY_PORT": str(port),
-        "BINDprocess.HOST": process.HOST,
+        "BIND_HOST": process.HOST,
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
         "USE_SSL": "1",
@@ -135,7 +135,7 @@ def _environment(paths: Paths, port: int) -> dict[str, str]:
         # For the functions: what the database's certificate is verified against, instead of the bundle of RDS.
         "DB_CA_BUNDLE": str(authority),
         # It would otherwise remove containers of other emulators on this machine.
-        "DOCKERprocess.HOST": "unix:///nonexistent",
+        "DOCKER_HOST": "unix:///nonexistent",
     }
 
 
