@@ -66,9 +66,11 @@ app = typer.Typer(
 )
 orders_app = typer.Typer(help="Place orders, look one up, let the simulator send some.", no_args_is_help=True)
 order_app = typer.Typer(help="Create, read, change, delete and list items of the order service.", no_args_is_help=True)
+report_app = typer.Typer(help="Make the sales report of a day, or fetch one that was made.", no_args_is_help=True)
 dlq_app = typer.Typer(help="Orders that could not be stored.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
 app.add_typer(order_app, name="order")
+app.add_typer(report_app, name="report")
 app.add_typer(dlq_app, name="dlq")
 
 
@@ -341,6 +343,51 @@ def _show_item(done: str, item: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(item)
         return
     print_table(f"Item {item.get('id')}, {done}", ("field", "value"), field_rows(item, first="id"), give_way=("value",))
+
+
+@report_app.command("run")
+def run_report(
+    day: Annotated[
+        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The day; today in the shop's zone without it.")
+    ] = None,
+    print_text: Annotated[bool, typer.Option("--print", help="Show the mail's text.")] = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Have a day's sales report made, kept as CSV and mailed."""
+    from shop import report
+    from shop.output import note, plural, print_json, say
+
+    made = report.run(report.find(stage), day)
+    if as_json:
+        print_json(made)
+        return
+    if print_text:
+        say(made.message)
+    note(f"Report of {made.date} mailed: {plural(made.products, 'product')}, quantity {made.quantity:,}; {made.csv}")
+
+
+@report_app.command("get")
+def get_report(
+    day: Annotated[str, typer.Argument(metavar="DATE", help="The day, as YYYY-MM-DD.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the CSV to a file, not to stdout.")
+    ] = None,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Fetch the CSV of a day's newest report, byte for byte; on a terminal control characters are escaped."""
+    from shop import report
+    from shop.output import note, print_csv, print_json
+
+    data = report.fetch(report.find(stage), day)
+    if output is not None:
+        report.write(data, output)
+        note(f"{len(data):,} bytes written to {output}")
+    if as_json:
+        print_json(report.read_rows(data))
+    elif output is None:
+        print_csv(data)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The order's rules as the functions run them (`lambdas/shared`), for the command line.
+"""The rules of orders and of the shop's days as the functions run them (`lambdas/shared`), for the command line.
 
 A function's package has `shared` at its root, so its modules import each other by that name; here the folder that
 holds it joins the search path, in this one place.
@@ -13,5 +13,6 @@ if _LAMBDAS not in sys.path:
 
 from shared.order_items import StoredOrder, from_item  # noqa: E402
 from shared.orders import InvalidOrder, Order, decode_order  # noqa: E402
+from shared.shop_days import day_of, parse_day  # noqa: E402
 
-__all__ = ["InvalidOrder", "Order", "StoredOrder", "decode_order", "from_item"]
+__all__ = ["InvalidOrder", "Order", "StoredOrder", "day_of", "decode_order", "from_item", "parse_day"]

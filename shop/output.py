@@ -62,6 +62,17 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def print_csv(data: bytes) -> None:
+    """Write CSV in UTF-8 to stdout: byte for byte for a program, with control characters escaped on a terminal."""
+    if sys.stdout.isatty():
+        for line in data.decode("utf-8", "replace").removesuffix("\r\n").split("\r\n"):
+            say(printable(line))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+
+
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], give_way: Collection[str] = ()
 ) -> None:

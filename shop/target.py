@@ -25,6 +25,7 @@ from stacks.settings import SettingsError, load_settings
 LOCAL = "local"
 ORDER_PIPELINE = "order-pipeline"
 ORDER_SERVICE = "order-service"
+SALES_REPORT = "sales-report"
 NOT_RUNNING = "the local cloud is not running: run make up"
 HALF_STARTED = "the emulator runs, the stacks are not deployed: make up goes on, make down stops it"
 NO_CREDENTIALS = "no AWS credentials: set AWS_PROFILE, or sign in (aws sso login, aws configure)"
