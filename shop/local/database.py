@@ -125,7 +125,8 @@ def stop(paths: Paths) -> bool:
 def forget(paths: Paths) -> None:
     """Remove the data of a database that is stopped, and how it was reached."""
     paths.database_json.unlink(missing_ok=True)
-    shutil.rmtree(paths.data / "mariadb", ignore_errors=True)
+    for name in ("mariadb", "mariadb-tmp"):
+        shutil.rmtree(paths.data / name, ignore_errors=True)
 
 
 def read(database_json: Path) -> Database | None:
@@ -214,8 +215,12 @@ def _wait_for_lock(paths: Paths, child: subprocess.Popen[bytes]) -> None:
 
 
 def _common_options(server: Server, data: Path) -> list[str]:
+    # A server removes temporary tables that it finds when it starts, so it must not share their folder with another.
+    temporary = data.with_name(f"{data.name}-tmp")
+    temporary.mkdir(mode=0o700, exist_ok=True)
     # No file of the machine's settings: they are meant for another server.
-    options = ["--no-defaults", f"--datadir={data}", f"--lc-messages-dir={server.share}", *_LAYOUT]
+    options = ["--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", f"--lc-messages-dir={server.share}"]
+    options += _LAYOUT
     return [*options, "--user=root"] if os.geteuid() == 0 else options
 
 
