@@ -1,0 +1,158 @@
+"""What a day's sales cost the database: the report's query against the lab's, which joins everything first.
+
+    PYTHONPATH=lambdas python -m bench.sales_query [--items 1000000] [--rounds 9]
+
+Fills a MariaDB of its own with order items of a year (about three an order), asks for one day in turn by both
+queries, whose answers must be equal, and prints the median times and their ratio. The lab's query is what one writes
+down first: orders, items, products and groups joined, `DATE(order_date) = …` as the condition, added up in the end.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from database_migrator import migrate
+from sales_data_extractor.query import read_sales
+from shared.database import Connection, connect
+from shop.local import database, tls
+from shop.local.paths import Paths
+
+_FIRST_DAY = date(2026, 1, 1)
+_DAYS = 365
+_DAY_ASKED_FOR = date(2026, 8, 15)
+_ITEMS_AN_ORDER = 3
+_GROUPS = 8
+_PRODUCTS = 120
+_LONGEST_SECONDS = 600
+
+_NAIVE = """
+SELECT product_group.product_group_number, product_group.product_group_name,
+       product.id, product.product_name, SUM(order_item.quantity)
+FROM order_item
+JOIN orders ON orders.id = order_item.order_id
+JOIN product ON product.id = order_item.product_id
+JOIN product_group ON product_group.product_group_number = product.product_group
+WHERE DATE(orders.order_date) = %s
+GROUP BY product_group.product_group_number, product_group.product_group_name, product.id, product.product_name
+ORDER BY product_group.product_group_number, product.id
+"""
+_FILL = (
+    # Both queries find all they read in memory, as on a server of fitting size.
+    "SET GLOBAL innodb_buffer_pool_size = 1024 * 1024 * 1024",
+    "SET foreign_key_checks = 0",
+    "INSERT INTO product_group SELECT seq, CONCAT('Group ', seq) FROM seq_1_to_{groups}",
+    "INSERT INTO product (id, product_name, product_group)"
+    " SELECT seq, CONCAT('Product ', seq), 1 + seq % {groups} FROM seq_1_to_{products}",
+    "INSERT INTO orders (id, order_date)"
+    " SELECT seq, '{first_day}' + INTERVAL (seq - 1) * {microseconds_an_order} MICROSECOND FROM seq_1_to_{orders}",
+    "INSERT INTO order_item (order_id, product_id, quantity, order_date)"
+    " SELECT orders.id, 1 + CRC32(orders.id * {items_an_order} + seq) % {products}, 1 + CRC32(seq + orders.id) % 5,"
+    " order_date FROM orders JOIN seq_1_to_{items_an_order} ORDER BY orders.id, seq",
+    "ANALYZE TABLE product_group, product, orders, order_item",
+)
+
+_Rows = list[tuple[Any, ...]]
+
+
+@contextmanager
+def _server() -> Iterator[Connection]:
+    """A connection to an empty sales database on a server of its own, which is stopped in the end."""
+    if not database.is_available():
+        raise SystemExit("sales_query: there is no MariaDB on this machine; make setup says why")
+    with tempfile.TemporaryDirectory(prefix="sales-query-") as folder:
+        paths = Paths(Path(folder))
+        found = database.start(paths)
+        try:
+            os.environ["DB_CA_BUNDLE"] = str(tls.ensure_certificates(paths.tls)[0])
+            with _connect(found, "mysql") as connection, connection.cursor() as cursor:
+                cursor.execute("CREATE DATABASE bench")
+            with _connect(found, "bench") as connection:
+                migrate.run(connection)
+                yield connection
+        finally:
+            database.stop(paths)
+
+
+def _connect(found: database.Database, name: str) -> Connection:
+    return connect(
+        f"{found.host}:{found.port}",
+        name,
+        found.user,
+        found.password,
+        read_seconds=_LONGEST_SECONDS,
+        client_flag=migrate.CLIENT_FLAG,
+    )
+
+
+def _fill(connection: Connection, items: int) -> None:
+    orders = -(-items // _ITEMS_AN_ORDER)
+    values = {
+        "groups": _GROUPS,
+        "products": _PRODUCTS,
+        "orders": orders,
+        "items_an_order": _ITEMS_AN_ORDER,
+        "first_day": _FIRST_DAY,
+        "microseconds_an_order": _DAYS * 24 * 3600 * 1_000_000 // orders,
+    }
+    with connection.cursor() as cursor:
+        for statement in _FILL:
+            cursor.execute(statement.format(**values))
+    connection.commit()
+
+
+def _naive(connection: Connection) -> _Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(_NAIVE, (_DAY_ASKED_FOR,))
+        return [(*row[:-1], int(row[-1])) for row in cursor.fetchall()]
+
+
+def _ours(connection: Connection) -> _Rows:
+    start = datetime.combine(_DAY_ASKED_FOR, datetime.min.time())
+    rows = read_sales(connection, start, start + timedelta(days=1), seconds=_LONGEST_SECONDS)
+    return [tuple(row.values()) for row in rows]
+
+
+def _timed(query: Callable[[Connection], _Rows], connection: Connection) -> tuple[float, _Rows]:
+    start = time.perf_counter()
+    rows = query(connection)
+    return (time.perf_counter() - start) * 1000, rows
+
+
+def _measure(connection: Connection, rounds: int) -> tuple[float, float]:
+    """The medians of both in milliseconds; in turn, so that both see the same machine, after one round unmeasured."""
+    naive_times, our_times = [], []
+    for number in range(rounds + 1):
+        naive_time, naive_rows = _timed(_naive, connection)
+        our_time, our_rows = _timed(_ours, connection)
+        if naive_rows != our_rows or not our_rows:
+            raise AssertionError("the two queries do not agree")
+        if number > 0:
+            naive_times.append(naive_time)
+            our_times.append(our_time)
+    return statistics.median(naive_times), statistics.median(our_times)
+
+
+def main() -> None:
+    """Measures and prints one line."""
+    parser = argparse.ArgumentParser(description="Compare the report's query with the lab's.")
+    parser.add_argument("--items", type=int, default=1_000_000, help="order items in the database")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each query is measured")
+    options = parser.parse_args()
+    with _server() as connection:
+        _fill(connection, options.items)
+        naive, ours = _measure(connection, options.rounds)
+    print(
+        f"one day of {options.items:,} order items: the lab's query {naive:.1f} ms, ours {ours:.2f} ms,"
+        f" ratio {naive / ours:.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
