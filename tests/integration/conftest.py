@@ -18,6 +18,7 @@ from shop.local import process
 from tests.counted import counted, session_folder
 from tests.integration.order_service import OrderService
 from tests.integration.pipeline import Pipeline
+from tests.integration.sales_report import SalesReport
 from tests.mariadb import mariadb_server, sales_database
 
 __all__ = ["mariadb_server", "sales_database"]
@@ -76,3 +77,9 @@ def pipeline(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> Pipeline:
 def order_service(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> OrderService:
     """The deployed order service."""
     return OrderService(cloud, outputs[f"{cloud.stage}-order-service"])
+
+
+@pytest.fixture(scope="session")
+def sales_report(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> SalesReport:
+    """The deployed sales report."""
+    return SalesReport(cloud, outputs[f"{cloud.stage}-sales-report"])

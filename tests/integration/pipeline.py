@@ -123,12 +123,17 @@ class Pipeline:
         return [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
 
     def _messages(self, queue_url: str) -> dict[str, str]:
-        """Looks into a queue without receiving, so that no receive count rises."""
-        address = f"{self.cloud.endpoint_url}/_ministack/sqs/messages"
-        with urllib.request.urlopen(address, context=self._tls, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            queues = json.load(answer)["messages"][self.cloud.account_id][self.cloud.region]
-        name = queue_url.rsplit("/", 1)[-1]
-        found: list[dict[str, str]] = next(
-            (messages for queue, messages in queues.items() if queue.endswith(f"/{name}")), []
-        )
-        return {message["MessageId"]: message["Body"] for message in found}
+        return queue_messages(self.cloud, queue_url)
+
+
+def queue_messages(cloud: Cloud, queue_url: str) -> dict[str, str]:
+    """Body by message id: looks into a queue without receiving, so that no receive count rises."""
+    context = ssl.create_default_context(cafile=cloud.ca_bundle)
+    address = f"{cloud.endpoint_url}/_ministack/sqs/messages"
+    with urllib.request.urlopen(address, context=context, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        queues = json.load(answer)["messages"][cloud.account_id][cloud.region]
+    name = queue_url.rsplit("/", 1)[-1]
+    found: list[dict[str, str]] = next(
+        (messages for queue, messages in queues.items() if queue.endswith(f"/{name}")), []
+    )
+    return {message["MessageId"]: message["Body"] for message in found}

@@ -110,7 +110,7 @@ def test_a_migration_that_was_cut_short_is_finished_by_the_next(sales_database: 
         script = (files / name).read_text()
         for place in [*(match.start() for match in _STATEMENT.finditer(script)), len(script)]:
             _start_anew(sales_database)
-            (files / name).write_text(script[:place] + "SELECT * FROM there_is_no_such_table;")
+            (files / name).write_text(script[:place] + "DROP TABLE there_is_no_such_table;")
             with pytest.raises(pymysql.MySQLError, match="there_is_no_such_table"):
                 _run(sales_database, files)
             (files / name).write_text(script)
