@@ -186,7 +186,7 @@ class OrderPipelineStack(ShopStack):
     def _topic(self, key: TopicKey) -> SecureTopic:
         topic = SecureTopic(self, "OrderTopic", key=key, display_name="New orders", emails=self.settings.order_emails)
         for number in self.settings.order_phone_numbers:
-            topic.add_subscription(subscriptions.SmsSubscription(number))
+            topic.add_person(subscriptions.SmsSubscription(number))
         return topic
 
     def _notifier(self, table: Table, topic: SecureTopic, alarms: Alarms) -> PythonFunction:

@@ -7,7 +7,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.constructs.function import PythonFunction
-from stacks.constructs.shop_stack import removal_policy, settings_of
+from stacks.constructs.shop_stack import acknowledge, removal_policy, settings_of
 
 _USE_OF_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
 """What a publisher needs (Amazon SNS, "Key management": permissions for encrypted topics)."""
@@ -43,7 +43,14 @@ class SecureTopic(aws_sns.Topic):
         self.apply_removal_policy(removal_policy(scope))
         self._key = key
         for email in emails:
-            self.add_subscription(subscriptions.EmailSubscription(email))
+            self.add_person(subscriptions.EmailSubscription(email))
+
+    def add_person(self, subscription: aws_sns.ITopicSubscription) -> None:
+        """Subscribes a person's mailbox or telephone."""
+        added = self.add_subscription(subscription)
+        acknowledge(
+            added, "Serverless-SNSRedrivePolicy", "What a mailbox or telephone refuses is not worth sending again."
+        )
 
     def allow_publishing_by(self, function: PythonFunction) -> None:
         """Lets the function publish here, which takes the use of the key too."""

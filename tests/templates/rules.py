@@ -404,7 +404,7 @@ def _leaves_a_snapshot(database: dict[str, Any]) -> bool:
 
 
 _PUBLIC_ACCESS_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
-_RESOLVED_SECRET = '{"Fn::Join": ["", ["{{resolve:secretsmanager:"'
+_RESOLVED_SECRET = '{"Fn::Join": ["", ["{{resolve:secretsmanager:"'  # noqa: S105 - how a template refers to one
 _KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 

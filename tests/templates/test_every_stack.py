@@ -22,7 +22,11 @@ CASES = [
     *(pytest.param(stage, {}, id=stage) for stage in STAGES),
     pytest.param("dev", {"order_service_authorization": "api_key"}, id="dev-api_key"),
     pytest.param("prod", {"vpc_flow_logs": "false", "database_multi_az": "false"}, id="prod-cheap-network"),
-    pytest.param("dev", {"alarm_email": "a@example.com", "report_emails": "b@example.com"}, id="dev-emails"),
+    pytest.param(
+        "dev",
+        {"alarm_email": "a@example.com", "report_emails": "b@example.com", "order_phone_numbers": "+12065550100"},
+        id="dev-subscribers",
+    ),
     pytest.param("dev", {"order_service_authorization": "aws_iam_and_api_key"}, id="dev-aws_iam_and_api_key"),
 ]
 """Every stage as it ships, and the settings that change which resources there are."""
@@ -231,7 +235,7 @@ REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.secrets_are_in_no_template_or_environment,
      lambda t: _first(t, "AWS::SecretsManager::Secret").update(SecretString="secret")),
     (rules.secrets_are_in_no_template_or_environment, lambda t: _database(t).update(MasterUserPassword="secret")),
-    (rules.secrets_are_in_no_template_or_environment, lambda t: _variables(t).update(DB_PASSWORD="secret")),
+    (rules.secrets_are_in_no_template_or_environment, lambda t: _variables(t).update({"DB_PASSWORD": "secret"})),
     (rules.secrets_are_in_no_template_or_environment,
      lambda t: _variables(t).update(DB_USER="{{resolve:secretsmanager:Secret:SecretString:password}}")),
     (rules.secrets_are_in_no_template_or_environment,

@@ -47,6 +47,27 @@ def test_keys_of_the_cdk_are_passed_over() -> None:
             ["order_service_authorization", "'none'", "aws_iam, api_key, aws_iam_and_api_key"],
         ),
         ({"order_service_timeout_seconds": "30"}, ["order_service_timeout_seconds", "'30'", "<= 29"]),
+        ({"time_zone": "Vienna"}, ["time_zone", "'Vienna'", "dev", "IANA"]),
+        ({"time_zone": "europe/vienna"}, ["time_zone", "'europe/vienna'", "IANA"]),
+        ({"time_zone": "../../etc/passwd"}, ["time_zone", "IANA"]),
+        (
+            {"report_schedule": "0 2 * * *"},
+            ["report_schedule", "'0 2 * * *'", "cron(minutes hours", "rate(value unit)"],
+        ),
+        ({"report_schedule": "cron(0 2 * * *)"}, ["report_schedule", "cron(minutes hours"]),
+        ({"report_schedule": "cron(0 2 * * * *)"}, ["report_schedule", "one of the days a ?"]),
+        ({"report_schedule": "cron(0 2 ? * ? *)"}, ["report_schedule", "one of the days a ?"]),
+        ({"report_schedule": "rate(0 days)"}, ["report_schedule", "rate(value unit)"]),
+        ({"report_schedule": "rate(1 week)"}, ["report_schedule", "rate(value unit)"]),
+        ({"report_schedule": "at(2026-11-21T00:00:00)"}, ["report_schedule", "rate(value unit)"]),
+        ({"report_emails": "nobody"}, ["report_emails[0]", "an e-mail address"]),
+        ({"database_sign_in": "password"}, ["database_sign_in", "'password'", "dev", "build_for aws"]),
+        ({"database_sign_in": "token"}, ["database_sign_in", "'token'", "iam, password"]),
+        ({"database_backup_days": "0"}, ["database_backup_days", ">= 1"]),
+        ({"database_backup_days": "36"}, ["database_backup_days", "<= 35"]),
+        ({"database_storage_gb": "19"}, ["database_storage_gb", ">= 20"]),
+        ({"database_instance_type": "db.t4g.micro"}, ["database_instance_type", "without its db."]),
+        ({"sales_recorder_max_concurrency": "1"}, ["sales_recorder_max_concurrency", ">= 2"]),
         ({"operator_principal_arns": "root"}, ["operator_principal_arns[0]", "ARN"]),
         ({"keep_data": "perhaps"}, ["keep_data", "'perhaps'", "bool"]),
     ],
@@ -57,6 +78,25 @@ def test_what_is_wrong_is_named_with_its_value_and_rule(context: dict[str, objec
     assert "\n" not in str(refusal.value)
     for word in words:
         assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["cron(0 2 * * ? *)", "cron(15 6 ? * MON-FRI *)", "cron(0/30 8-18 1,15 * ? 2026-2030)", "cron(0 0 L * ? *)",
+     "rate(1 day)", "rate(12 hours)"],
+)  # fmt: skip
+def test_schedules_that_the_scheduler_takes_are_taken(expression: str) -> None:
+    assert load_settings({"report_schedule": expression}).report_schedule == expression
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Vienna", "America/Argentina/Buenos_Aires"])
+def test_time_zones_are_names_of_the_iana_database(zone: str) -> None:
+    assert load_settings({"time_zone": zone}).time_zone == zone
+
+
+def test_passwords_are_for_stages_that_run_on_this_machine() -> None:
+    settings = load_settings({"stage": "local"})
+    assert (settings.build_for, settings.database_sign_in) == ("host", "password")
 
 
 def test_a_stage_with_a_misspelt_setting_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
