@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _MARKER = "/serverless-shop/local-cloud/deployed"
 _INPUTS = ("app.py", "cdk.json", "stacks", "lambdas", "requirements.txt", "package-lock.json")
 _PROXY_SETTINGS = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 _RELEVANT = ("error", "failed", "❌", "denied", "cannot", "invalid")
+_FAILED = re.compile(r"\| (CREATE|UPDATE|DELETE)_FAILED +\|")
 _MAXIMUM_ERROR_LENGTH = 600
 
 
@@ -173,8 +175,10 @@ def _progress_text(line: str) -> str | None:
 
 def reason(lines: Sequence[str]) -> str:
     """Why the CDK command line failed, in one line: what of its output speaks of an error, else its last lines."""
+    # The first resource that could not be made: the others are cancelled, and their names may sound like errors.
+    failed = [line for line in lines if _FAILED.search(line)][:1]
     relevant = [line for line in lines if any(word in line.lower() for word in _RELEVANT)]
-    chosen = relevant or [line for line in lines if line][-3:]
+    chosen = failed or relevant or [line for line in lines if line][-3:]
     text = " / ".join(dict.fromkeys(chosen)) or "it printed nothing"
     return text if len(text) <= _MAXIMUM_ERROR_LENGTH else text[:_MAXIMUM_ERROR_LENGTH] + "…"
 

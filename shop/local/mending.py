@@ -26,18 +26,21 @@ def wrap(target: Any, name: str, make: Callable[[Any], Any]) -> None:
     setattr(target, name, make(original))
 
 
-def follow(handlers: dict[str, Any], then: Callable[[str, dict[str, Any]], None]) -> None:
-    """Do `then(physical id, properties)` after the emulator's CloudFormation made or changed such a resource."""
+def follow(handlers: dict[str, Any], then: Callable[[str, dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Do `then(physical id, properties)` after the emulator's CloudFormation made or changed such a resource.
+
+    What it returns are attributes of the resource beside those that the emulator gives.
+    """
     create_original, update_original = handlers["create"], handlers["update"]
 
-    def create(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
-        result = create_original(logical_id, props, stack_name)
-        then(result[0], props)
-        return result
+    def answer(result: Any, props: dict[str, Any]) -> Any:
+        physical_id, attributes = result
+        return physical_id, {**(attributes or {}), **(then(physical_id, props) or {})}
 
-    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:
-        result = update_original(physical_id, old, new, stack_name)
-        then(result[0], new)
-        return result
+    def create(logical_id: str, props: dict[str, Any], *stack: Any) -> Any:
+        return answer(create_original(logical_id, props, *stack), props)
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], *stack: Any, **options: Any) -> Any:
+        return answer(update_original(physical_id, old, new, *stack, **options), new)
 
     handlers.update(create=create, update=update)

@@ -48,6 +48,8 @@ def apply() -> None:
     _tell_functions_the_request_id()
     _hide_why_a_function_failed()
     _check_expressions()
+    _give_networks_their_range()
+    _refer_to_secrets_by_arn()
     rds.mend()
     schedules.mend()
     invocations.mend()
@@ -670,3 +672,33 @@ def _expression_refusal(tables: Any, data: dict[str, Any], fields: tuple[str, ..
         except expressions.SyntaxProblem as problem:
             return tables.error_response_json("ValidationException", f"Invalid {field}: {problem}", 400)
     return None
+
+
+def _give_networks_their_range() -> None:
+    """A VPC has its address range as the attribute CidrBlock; the emulator fails a template that asks for it."""
+    handlers = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS["AWS::EC2::VPC"]
+    follow(handlers, lambda _, props: {"CidrBlock": props["CidrBlock"]})
+
+
+def _refer_to_secrets_by_arn() -> None:
+    """`Ref` of a secret is its ARN, and policies and functions are given that; the emulator's is the secret's name."""
+    secrets = _module("services.secretsmanager")
+    handlers = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create_by_name, update_by_name, delete_by_name = (handlers[action] for action in ("create", "update", "delete"))
+
+    def name_of(arn: str) -> str:
+        name, _ = secrets._resolve(arn)
+        return name or arn
+
+    def create(*arguments: Any) -> Any:
+        _, attributes = create_by_name(*arguments)
+        return attributes["Arn"], attributes
+
+    def update(arn: str, *arguments: Any, **options: Any) -> Any:
+        _, attributes = update_by_name(name_of(arn), *arguments, **options)
+        return attributes["Arn"], attributes
+
+    def delete(arn: str, props: dict[str, Any]) -> None:
+        delete_by_name(name_of(arn), props)
+
+    handlers.update(create=create, update=update, delete=delete)
