@@ -1,4 +1,8 @@
-"""`make demo`: the local cloud, from nothing to orders stored, announced or set aside, while a person watches."""
+"""`make demo`: the local cloud, from nothing to orders stored, announced or set aside and in the day's sales report.
+
+A person watches. Where the local cloud has no sales report, for want of a MariaDB server, the demo says so and ends
+without it.
+"""
 
 import random
 import string
@@ -6,15 +10,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from shop import dead_letters, health, mailbox, orders, target
-from shop.ledger import Ledger, Planned
+from shop import dead_letters, health, mailbox, orders, report, target
+from shop.errors import ShopError
+from shop.ledger import Ledger, Planned, Sales, sold_on
 from shop.local import cloud as local_cloud
-from shop.output import live_line, moment, note, plural, print_table, say
+from shop.local.mailbox import Mail
+from shop.output import live_line, moment, note, plural, print_table, printable, say
+from shop.report import Report
 from shop.target import LOCAL, Target
+from stacks.settings import load_settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -37,13 +47,16 @@ def new_run() -> str:
     return "demo-" + "".join(random.choices(string.ascii_lowercase + string.digits, k=8))  # noqa: S311  (no secret)
 
 
-def first_orders(run: str) -> list[Planned]:
-    """Return the orders that are sent first: good ones, ones the API refuses, ones only the processor can refuse."""
+def first_orders(run: str, order_date: str) -> list[Planned]:
+    """Return the orders that are sent first: good ones, ones the API refuses, ones only the processor can refuse.
+
+    `order_date` (RFC 3339) is that of the one which has every field.
+    """
     complete = f'"orderID": "{run}-1", "customer_id": "C-7", "product": "Caffè Latte", "quantity": 2'
     return [
         _plan(
             "every field, an exact price",
-            f'{{{complete}, "price_per_item": 3.50, "order_date": "2026-11-26T09:15:00Z"}}',
+            f'{{{complete}, "price_per_item": 3.50, "order_date": "{order_date}"}}',
             "stored",
         ),
         _plan(
@@ -77,19 +90,19 @@ def first_orders(run: str) -> list[Planned]:
     ]
 
 
-def later_orders(run: str) -> list[Planned]:
+def later_orders(run: str, order_date: str) -> list[Planned]:
     """Return the orders that repeat the first one, sent when that is stored so that it is the one that stays."""
     written_anew = f'"price_per_item": 3.5, "quantity": 2, "product": "Caff\\u00e8 Latte", "orderID": "{run}-1"'
     return [
         _plan(
             "the first once more, written differently",
-            f'{{{written_anew}, "customer_id": "C-7", "order_date": "2026-11-26T09:15:00Z"}}',
+            f'{{{written_anew}, "customer_id": "C-7", "order_date": "{order_date}"}}',
             "stored once",
         ),
         _plan(
             "the first's id with another price",
             f'{{"orderID": "{run}-1", "customer_id": "C-7", "product": "Caffè Latte", "quantity": 2,'
-            ' "price_per_item": 4.50, "order_date": "2026-11-26T09:15:00Z"}',
+            f' "price_per_item": 4.50, "order_date": "{order_date}"}}',
             "dead-lettered",
         ),
     ]
@@ -108,20 +121,65 @@ def run() -> Ledger:
     local_cloud.up(local_cloud.default_folder(), port=None, progress=lambda text: note(f"   {text}"))
     where = target.find(LOCAL)
     watch = Watch.start(where)
-    name = new_run()
+    name, now = new_run(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     api = orders.open_api(where, connections=1)
 
-    note("2. Send orders by hand through POST /orders")
-    ledger = _send(api, Ledger(), first_orders(name))
-    note(f"3. Let the simulator send {SIMULATION['count']}, some of them invalid")
+    note("2. Make today's sales report, to see it grow")
+    reporter = _find_report()
+    before = _make_report(reporter) if reporter else None
+    note("3. Send orders by hand through POST /orders")
+    ledger = _send(api, Ledger(), first_orders(name, now))
+    note(f"4. Let the simulator send {SIMULATION['count']}, some of them invalid")
     ledger = _simulate(watch, ledger)
-    note("4. Send the first order again, and once with another price, now that it is stored")
+    note("5. Send the first order again, and once with another price, now that it is stored")
     _wait_until_stored(watch, f"{name}-1")
-    ledger = _send(api, ledger, later_orders(name))
-    note("5. Follow each to its end")
+    ledger = _send(api, ledger, later_orders(name, now))
+    note("6. Follow each to its end")
     wait = f"{plural(watch.receives, 'receive')}, about {watch.seconds_to_dead_letter:.0f} s"
     note(f"   SQS sets a failing order aside after {wait}.")
-    return _follow(watch, ledger)
+    ledger = _follow(watch, ledger)
+    if reporter is None or before is None:
+        return ledger
+    note("7. Make the sales report again")
+    return replace(ledger, sales=_compare(watch, reporter, before, ledger))
+
+
+def _find_report() -> Target | None:
+    """Return the sales report's target, None (and say why) where it is not deployed."""
+    try:
+        return report.find(LOCAL)
+    except ShopError as error:
+        note(f"   Left out: {error}")
+        return None
+
+
+def _make_report(reporter: Target, day: str | None = None) -> Report:
+    """Make the report of a day, or of today, once all orders announced so far are in the database."""
+    sqs: SQSClient = reporter.client("sqs")
+    queue = reporter.output("SalesRecorderQueueUrl")
+    for _ in _polls():
+        waiting = health.depth(sqs, queue)
+        if waiting.visible + waiting.in_flight == 0:
+            break
+    made = report.run(reporter, day)
+    note(f"   {made.date}: {plural(made.products, 'product')}, quantity {made.quantity}")
+    return made
+
+
+def _compare(watch: "Watch", reporter: Target, before: Report, ledger: Ledger) -> Sales:
+    # Of the same day as before, should it have become midnight.
+    after = _make_report(reporter, before.date)
+    zone = ZoneInfo(load_settings({"stage": LOCAL}).time_zone)
+    sold = sold_on(ledger.stored.values(), after.date, zone)
+    return Sales(before, after, sold, _wait_for_mail(watch, after))
+
+
+def _wait_for_mail(watch: "Watch", made: Report) -> Mail | None:
+    for _ in _polls():
+        for mail in mailbox.read(watch.where):
+            if mail.message == made.message:
+                return mail
+    return None
 
 
 def _send(api: orders.OrdersApi, ledger: Ledger, plans: Sequence[Planned]) -> Ledger:
@@ -275,6 +333,8 @@ def show(ledger: Ledger) -> None:
     # Not how often each was received: the demo's own look is among the receives that SQS counts.
     set_aside = [(letter.orderID or letter.message_id, letter.reason) for letter in ledger.dead_letters]
     _print_some("In the dead-letter queue", ("orderID", "reason"), set_aside, give_way="reason")
+    if ledger.sales and ledger.sales.mail:
+        _print_mail(ledger.sales.mail)
     for line in conclusion(ledger):
         say(line)
 
@@ -290,6 +350,13 @@ def _print_some(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     say()
 
 
+def _print_mail(mail: Mail) -> None:
+    say(f"Mailed: {printable(mail.subject or '')}\n")
+    for line in mail.message.splitlines():
+        say(f"    {printable(line)}".rstrip())
+    say()
+
+
 def conclusion(ledger: Ledger) -> list[str]:
     """Return the closing lines: the sum, what is wrong with it if anything is, and the commands to go on with."""
     repeated = ledger.accepted - ledger.distinct
@@ -298,10 +365,18 @@ def conclusion(ledger: Ledger) -> list[str]:
         f" = stored {len(ledger.stored)} + dead-lettered {len(ledger.dead_letters)};"
         f" announced {len(ledger.announced_ids)}"
     ]
+    if ledger.sales:
+        lines.append(_growth(ledger.sales))
     differences = ledger.differences()
     if differences:
         return [*lines, "It does not add up:", *(f"  {line}" for line in differences)]
     return [*lines, "It adds up.", "", "Where to look next:", *(f"  {line}" for line in next_steps(ledger))]
+
+
+def _growth(sales: Sales) -> str:
+    before, day = sales.before.quantity, sales.after.date
+    should_be = f"quantity {before} + {sales.sold} stored = {before + sales.sold}"
+    return f"report of {day}: {should_be}; it says {sales.after.quantity}"
 
 
 def next_steps(ledger: Ledger) -> list[str]:
@@ -312,6 +387,7 @@ def next_steps(ledger: Ledger) -> list[str]:
         f"{shell} orders show {first}": "one stored order",
         f"{shell} mailbox": "what subscribers got",
         f"{shell} dlq list": "what was set aside, why",
+        **({f"{shell} report get {ledger.sales.after.date}": "the sales report's CSV"} if ledger.sales else {}),
         f"{shell} orders place FILE": "your own orders",
         "make status": "what runs, and its log",
         "make down": "stop it",

@@ -4,13 +4,17 @@ Pure: it is given what was seen and says what is missing. Everything is counted 
 earlier run or somebody else left in the cloud changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from shop.dead_letters import DeadLetter
 from shop.local.mailbox import Mail
+from shop.order_rules import day_of
 from shop.orders import Answer
+from shop.report import Report
 
 End = Literal["stored", "refused", "stored once", "dead-lettered"]
 """Where an order should end; `stored once` is a copy of an order that is stored already."""
@@ -26,6 +30,42 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Sales:
+    """One day's sales report, before and after a run of the demo."""
+
+    before: Report
+    after: Report
+    sold: int
+    """Quantity of the orders stored in this run that are of that day."""
+    mail: Mail | None
+    """The later report as a subscriber got it; None where it did not come."""
+
+    def differences(self) -> list[str]:
+        """Return what is wrong with the report, each as one line."""
+        lines = []
+        if self.growth != self.sold:
+            lines.append(f"the report of {self.after.date} counts {self.growth} more where {self.sold} were stored")
+        if self.mail is None:
+            lines.append(f"the report of {self.after.date} was made but not mailed")
+        return lines
+
+    @property
+    def growth(self) -> int:
+        """By how much the report's overall quantity has grown."""
+        return self.after.quantity - self.before.quantity
+
+
+def sold_on(items: Iterable[Mapping[str, Any]], day: str, zone: ZoneInfo) -> int:
+    """Return the quantity of the stored orders that are of a day: by `order_date`, else by `received_at`."""
+    return sum(int(item["quantity"]["N"]) for item in items if _day(item, zone) == day)
+
+
+def _day(item: Mapping[str, Any], zone: ZoneInfo) -> str:
+    moment: str = item.get("order_date", item["received_at"])["S"]
+    return day_of(datetime.fromisoformat(moment), zone).isoformat()
+
+
+@dataclass(frozen=True)
 class Ledger:
     """One run of the demo, as far as it has come."""
 
@@ -38,6 +78,8 @@ class Ledger:
     """Stored items of this run by order id."""
     announced: list[Mail] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    sales: Sales | None = None
+    """The day's report; None before it is made, and where the sales report is not deployed."""
 
     @property
     def accepted(self) -> int:
@@ -78,7 +120,8 @@ class Ledger:
 
     def differences(self) -> list[str]:
         """Return what does not add up, each as one line; empty when everything does."""
-        return [*self._wrong_answers(), *self._wrong_counts(), *self._unannounced()]
+        sales = self.sales.differences() if self.sales else []
+        return [*self._wrong_answers(), *self._wrong_counts(), *self._unannounced(), *sales]
 
     def _wrong_answers(self) -> list[str]:
         return [
@@ -110,5 +153,6 @@ class Ledger:
             "stored": sorted(self.stored),
             "announced": sorted(self.announced_ids),
             "dead_letters": self.dead_letters,
+            "sales_report": self.sales,
             "differences": self.differences(),
         }

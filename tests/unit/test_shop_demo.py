@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from order_simulator import handler as order_simulator
-from shop import demo
+from shop import demo, health, report
 from shop.dead_letters import DeadLetter
-from shop.ledger import Ledger, Planned
+from shop.errors import ShopError
+from shop.ledger import Ledger, Planned, Sales, sold_on
 from shop.local.mailbox import Mail
 from shop.order_rules import InvalidOrder, decode_order
 from shop.orders import Answer, claimed_id
+from shop.report import NO_DATABASE, Report
 
+NOW = "2026-11-26T09:15:00Z"
 ITEM: dict[str, Any] = {
     "orderID": {"S": "run-1"},
     "product": {"S": "50% off: Tea & “Scones” + 🍰"},
@@ -41,7 +46,7 @@ def mail(order_id: str) -> Mail:
 @pytest.fixture
 def ended() -> Ledger:
     """A run in which every order came to its end: 7 accepted by hand, 3 of the simulator's, one of them invalid."""
-    plans = [*demo.first_orders("run"), *demo.later_orders("run")]
+    plans = [*demo.first_orders("run", NOW), *demo.later_orders("run", NOW)]
     sent = [answered(plan, number) for number, plan in enumerate(plans)]
     stored = ["run-1", "run-2", "m-2", "SIM-x-0", "SIM-x-1"]
     return Ledger(
@@ -56,7 +61,7 @@ def ended() -> Ledger:
 
 
 def test_valid_orders_are_valid_and_the_others_are_not() -> None:
-    for plan in [*demo.first_orders("run"), *demo.later_orders("run")]:
+    for plan in [*demo.first_orders("run", NOW), *demo.later_orders("run", NOW)]:
         is_conflict = b"4.50" in plan.body
         if plan.end in ("stored", "stored once") or is_conflict:
             decode_order(plan.body, "message-id")
@@ -66,8 +71,8 @@ def test_valid_orders_are_valid_and_the_others_are_not() -> None:
 
 
 def test_the_repeated_order_is_the_first_written_differently_and_the_conflict_is_another() -> None:
-    first = demo.first_orders("run")[0]
-    repeated, conflicting = demo.later_orders("run")
+    first = demo.first_orders("run", NOW)[0]
+    repeated, conflicting = demo.later_orders("run", NOW)
     assert repeated.body != first.body
     assert decode_order(repeated.body, "m") == decode_order(first.body, "m")
     assert decode_order(conflicting.body, "m").order_id == "run-1"
@@ -77,8 +82,8 @@ def test_the_repeated_order_is_the_first_written_differently_and_the_conflict_is
 def test_each_run_has_ids_of_its_own() -> None:
     runs = {demo.new_run() for _ in range(50)}
     assert len(runs) == 50
-    assert {claimed_id(plan.body) for plan in demo.first_orders("a")} & {
-        claimed_id(plan.body) for plan in demo.first_orders("b")
+    assert {claimed_id(plan.body) for plan in demo.first_orders("a", NOW)} & {
+        claimed_id(plan.body) for plan in demo.first_orders("b", NOW)
     } == {None}
 
 
@@ -150,6 +155,94 @@ def test_the_time_that_passes_is_shown(ended: Ledger, dead: int, seconds_left: f
     assert len(line) < 78
 
 
+def made(quantity: int) -> Report:
+    return Report("2026-11-26", 3, quantity, "reports/2026-11-26.csv", f"Total {quantity}\n  \x1b[31mTea 1")
+
+
+SALES = Sales(made(10), made(17), 7, Mail("report", "Daily Sales Analysis Report", made(17).message, {}, NOW))
+
+
+def test_a_report_that_grew_by_what_was_stored_adds_up(ended: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    sold = replace(ended, sales=SALES)
+    assert sold.complete
+    assert demo.conclusion(sold)[1] == "report of 2026-11-26: quantity 10 + 7 stored = 17; it says 17"
+    assert any("report get 2026-11-26 " in line for line in demo.next_steps(sold))
+    assert sold.summary()["sales_report"] == SALES
+    demo.show(replace(sold, stored={"run-1": ITEM}))
+    assert "Mailed: Daily Sales Analysis Report\n\n    Total 17\n      \\x1b[31mTea 1\n" in capsys.readouterr().out
+
+
+def test_without_a_sales_report_nothing_is_said_of_one(ended: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    demo.show(replace(ended, stored={"run-1": ITEM}))
+    assert "eport" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quantity", [16, 18])
+def test_a_report_that_misses_an_order_or_counts_one_twice_is_noticed(ended: Ledger, quantity: int) -> None:
+    wrong = replace(ended, sales=replace(SALES, after=made(quantity)))
+    line = f"the report of 2026-11-26 counts {quantity - 10} more where 7 were stored"
+    assert wrong.differences() == [line]
+    assert demo.conclusion(wrong)[2:] == ["It does not add up:", f"  {line}"]
+
+
+def test_a_report_that_was_not_mailed_is_noticed(ended: Ledger) -> None:
+    quiet = replace(ended, sales=replace(SALES, mail=None))
+    assert quiet.differences() == ["the report of 2026-11-26 was made but not mailed"]
+
+
+def test_what_is_sold_counts_on_its_day_in_the_shops_zone() -> None:
+    def item(quantity: int, **moments: str) -> dict[str, Any]:
+        return {"quantity": {"N": str(quantity)}, **{name: {"S": moment} for name, moment in moments.items()}}
+
+    late, early = "2026-11-25T23:30:00.000Z", "2026-11-25T12:00:00.000Z"
+    items = [
+        item(1, received_at=late),
+        item(2, received_at=early),
+        item(4, received_at=early, order_date="2026-11-26T12:00:00Z"),
+        item(8, received_at=late, order_date="2026-11-27T00:30:00+02:00"),
+        item(16, received_at=late, order_date="2026-11-27T12:00:00Z"),
+    ]
+    assert sold_on(items, "2026-11-26", ZoneInfo("Europe/Berlin")) == 1 + 4 + 8
+    assert sold_on(items, "2026-11-26", ZoneInfo("UTC")) == 4 + 8
+
+
+def test_a_cloud_without_a_sales_report_is_said_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: str) -> None:
+        raise ShopError(NO_DATABASE)
+
+    monkeypatch.setattr(report, "find", refuse)
+    assert demo._find_report() is None
+    assert capsys.readouterr().err == f"   Left out: {NO_DATABASE}\n"
+
+
+def test_the_report_waits_for_the_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+    depths = [(2, 0), (0, 1), (0, 0)]
+
+    class Reporter:
+        def client(self, service: str) -> str:
+            return service
+
+        def output(self, key: str) -> str:
+            return key
+
+    def depth(sqs: str, url: str) -> SimpleNamespace:
+        assert (sqs, url) == ("sqs", "SalesRecorderQueueUrl")
+        visible, in_flight = depths.pop(0)
+        return SimpleNamespace(visible=visible, in_flight=in_flight)
+
+    def make(_: Reporter, day: str | None) -> Report:
+        assert not depths
+        assert day == "2026-11-26"
+        return made(3)
+
+    monkeypatch.setattr(health, "depth", depth)
+    monkeypatch.setattr(report, "run", make)
+    monkeypatch.setattr(demo, "POLL_EVERY", 0)
+    assert demo._make_report(Reporter(), "2026-11-26") == made(3)  # type: ignore[arg-type]
+
+
 def test_the_simulator_makes_invalid_orders_in_every_demo() -> None:
     made = list(order_simulator._make_orders(order_simulator._read_event(demo.SIMULATION)))
     invalid = [order for order in made if order["price_per_item"] == "err"]
@@ -161,7 +254,7 @@ def test_what_is_shown_fits_a_terminal_of_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     name, uuid = demo.new_run(), "4bf6959f-e84f-4ef1-b2c2-a2647dc39ea7"
-    sent = [answered(plan, number) for number, plan in enumerate(demo.first_orders(name))]
+    sent = [answered(plan, number) for number, plan in enumerate(demo.first_orders(name, NOW))]
     sent[2] = (sent[2][0], Answer(None, 202, uuid, None))
     stored: dict[str, Mapping[str, Any]] = {
         order_id: {**ITEM, "orderID": {"S": order_id}} for order_id in (f"{name}-1", uuid)
