@@ -27,6 +27,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:  # no
     Raises:
         KeyError: the event lacks one of these.
         MigrationRefused: the files and the database do not fit together.
+        MigrationFailed: a file's statement fails.
         DatabaseError: the database cannot be reached, or refuses.
     """
     url = event["dbUrl"]

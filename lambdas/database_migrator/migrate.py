@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pymysql
 from pymysql.constants import CLIENT
 
 from shared.database import Connection
@@ -38,6 +39,10 @@ class MigrationRefused(Exception):
     """The files and the database do not fit together; the text names the file and the rule."""
 
 
+class MigrationFailed(Exception):
+    """A statement of a file fails; the text names the file and has MariaDB's own text and number."""
+
+
 class _Migration(NamedTuple):
     version: int
     file_name: str
@@ -57,7 +62,8 @@ def run(connection: Connection, folder: Path = FOLDER) -> list[str]:
     Raises:
         MigrationRefused: a file was changed or removed after it was applied, is numbered before one that was, is
             wrongly named, or another migration does not end.
-        pymysql.MySQLError: a statement fails. What was done before it stays, and the file is applied again next time.
+        MigrationFailed: a statement fails. What was done before it stays, and the file is applied again next time.
+        pymysql.MySQLError: the database fails beside that.
     """
     migrations = _read(folder)
     with connection.cursor() as cursor:
@@ -68,7 +74,11 @@ def run(connection: Connection, folder: Path = FOLDER) -> list[str]:
         cursor.execute(_HISTORY)
         waiting = _not_applied(migrations, _applied(connection))
         for migration in waiting:
-            _apply(connection, migration)
+            try:
+                _apply(connection, migration)
+            except pymysql.MySQLError as error:
+                number, *text = error.args or (0,)
+                raise MigrationFailed(f"{migration.file_name}: {' '.join(map(str, text))} ({number})") from error
             logger.info("migration applied", extra={"file": migration.file_name})
         cursor.execute(f"SELECT RELEASE_LOCK({_LOCK})")
     return [migration.file_name for migration in waiting]
