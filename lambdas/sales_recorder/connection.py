@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-import boto3
 from pymysql import MySQLError
 
 from shared.aws import CLIENT_CONFIG
@@ -23,9 +22,13 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 2.0
 """As for calls to AWS (`shared.aws`): the shortest function (3 s) ends in order after one lost answer."""
-_LOCK_WAIT: Final = "SET SESSION innodb_lock_wait_timeout = 1"
-"""Below the read timeout. Else a statement that waits for a lock outlives its client's patience, and the client's next
-attempt waits for what the first one holds."""
+_SETTINGS: Final = (
+    # Below the read timeout. Else a statement that waits for a lock outlives its client's patience, and the client's
+    # next attempt waits for what the first one holds.
+    "SET SESSION innodb_lock_wait_timeout = 1",
+    # By default InnoDB also locks the gaps between rows, so that orders of different new products wait for each other.
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+)
 
 
 class KeptConnection:
@@ -49,7 +52,8 @@ class KeptConnection:
         if self._connection is None or not self._connection.open:
             connection = self._sign_in(os.environ)
             with connection.cursor() as cursor:
-                cursor.execute(_LOCK_WAIT)
+                for statement in _SETTINGS:
+                    cursor.execute(statement)
             self._connection = connection
         return self._connection
 
@@ -100,5 +104,7 @@ def _read_password(secret: str) -> str:
 
 @functools.cache
 def _secrets() -> "SecretsManagerClient":
-    """Made when it is first needed, because with IAM tokens it never is."""
+    """Made, and its SDK imported, when it is first needed, because with IAM tokens it never is."""
+    import boto3  # noqa: PLC0415
+
     return boto3.client("secretsmanager", config=CLIENT_CONFIG)

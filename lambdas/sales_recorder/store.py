@@ -25,7 +25,7 @@ _INSERT: Final = (
 )
 _DUPLICATE_ORDER: Final = "for key 'order_key'"
 """How the text of a duplicate's error ends where the order itself is there already, and not, say, its product."""
-_LOCK_CONFLICTS: Final = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
+_CONFLICTS: Final = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
 """Other transactions were in the way; the connection is sound."""
 _CONNECTION_LOST: Final = {
     CR.CR_SERVER_GONE_ERROR,
@@ -40,8 +40,9 @@ read-only by a failover; a new one may fare better."""
 
 class _Outcome(Enum):
     COMMITTED = auto()
-    TRY_AGAIN = auto()
     REFUSED = auto()
+    CONFLICT = auto()
+    NO_CONNECTION = auto()
     NO_ACCESS = auto()
 
 
@@ -57,16 +58,20 @@ def record_sales(sales: Iterable[Sale], database: KeptConnection, remaining_ms: 
     waiting = [ordered] if ordered else []
     recorded: set[str] = set()
     for _ in attempts(remaining_ms):
-        while waiting and (outcome := _write(waiting[0], database)) is not _Outcome.TRY_AGAIN:
+        in_conflict: list[list[Sale]] = []
+        while waiting and (outcome := _write(waiting[0], database)) is not _Outcome.NO_CONNECTION:
             if outcome is _Outcome.NO_ACCESS:
                 return recorded
             batch = waiting.pop(0)
             if outcome is _Outcome.COMMITTED:
                 recorded |= {sale.order_key for sale in batch}
+            elif outcome is _Outcome.CONFLICT:
+                in_conflict.append(batch)
             elif len(batch) > 1:
                 waiting += [[sale] for sale in batch]
             if not has_time_for_a_call(remaining_ms):
                 return recorded
+        waiting += in_conflict
         if not waiting:
             break
     return recorded
@@ -95,11 +100,12 @@ def _outcome_of_statement(error: MySQLError, batch: Sequence[Sale], database: Ke
     if isinstance(error, InterfaceError) or code in _CONNECTION_LOST:
         database.drop()
         logger.warning("connection lost", extra={"error_code": code, "sales": len(batch)})
-        return _Outcome.TRY_AGAIN
+        return _Outcome.NO_CONNECTION
     database.roll_back()
-    if code in _LOCK_CONFLICTS:
+    # Who waited in vain would do so again: rather find out which of the sales it is that somebody else holds.
+    if code in _CONFLICTS and (len(batch) == 1 or code != ER.LOCK_WAIT_TIMEOUT):
         logger.warning("sales met other transactions", extra={"error_code": code, "sales": len(batch)})
-        return _Outcome.TRY_AGAIN
+        return _Outcome.CONFLICT
     if len(batch) > 1:
         logger.info("sales are written one by one", extra={"error_code": code, "sales": len(batch)})
         return _Outcome.REFUSED
@@ -116,4 +122,4 @@ def _outcome_of_sign_in(error: DatabaseError | ClientError | BotoCoreError) -> _
     else:
         name, may_succeed = error_code(error), is_transient(error)
     logger.warning("no connection to the database", extra={"error_code": name})
-    return _Outcome.TRY_AGAIN if may_succeed else _Outcome.NO_ACCESS
+    return _Outcome.NO_CONNECTION if may_succeed else _Outcome.NO_ACCESS
