@@ -38,6 +38,7 @@ def apply() -> None:
     _answer_queue_errors_as_json()
     _check_partiql_permissions()
     _check_batch_calls_as_their_action()
+    _check_parameter_paths()
     _compare_roles_by_their_own_arn()
     _stream_partiql_inserts()
     _retry_streams_from_the_first_failure()
@@ -50,6 +51,7 @@ def apply() -> None:
     _check_expressions()
     _give_networks_their_range()
     _refer_to_secrets_by_arn()
+    _check_parameters_by_path()
     rds.mend()
     schedules.mend()
     invocations.mend()
@@ -302,6 +304,41 @@ def _check_batch_calls_as_their_action() -> None:
         return run
 
     _wrap(_module("core.iam_actions"), "extract_iam_action", action)
+
+
+def _check_parameter_paths() -> None:
+    """AWS checks GetParametersByPath on the path that it names (Service Authorization Reference, "Systems Manager").
+
+    The emulator checks it on `*`, which only a policy for all parameters would allow.
+    """
+
+    def resource(original: Any) -> Any:
+        def run(
+            service: str,
+            method: str,
+            path: str,
+            headers: Any,
+            body: bytes,
+            query: Any,
+            region: str,
+            account: str,
+        ) -> str:
+            if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
+                return f"arn:aws:ssm:{region}:{account}:parameter{_parameter_path(body)}"
+            found: str = original(service, method, path, headers, body, query, region, account)
+            return found
+
+        return run
+
+    _wrap(_module("core.iam_actions"), "extract_resource_arn", resource)
+
+
+def _parameter_path(body: bytes) -> str:
+    try:
+        path = json.loads(body)["Path"]
+    except (ValueError, KeyError, TypeError):
+        return "/"
+    return path if isinstance(path, str) else "/"
 
 
 _ROLE_SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.+")
@@ -702,3 +739,20 @@ def _refer_to_secrets_by_arn() -> None:
         delete_by_name(name_of(arn), props)
 
     handlers.update(create=create, update=update, delete=delete)
+
+
+def _check_parameters_by_path() -> None:
+    """`ssm:GetParametersByPath` is checked on the path as if it were a parameter; the emulator checks it on `*`."""
+
+    def arn(original: Any) -> Any:
+        def run(service: str, method: str, path: str, headers: Any, body: bytes, *request: Any) -> str:
+            found: str = original(service, method, path, headers, body, *request)
+            if service != "ssm" or found != "*":
+                return found
+            asked = json.loads(body or b"{}").get("Path")
+            _, region, account = request
+            return f"arn:aws:ssm:{region}:{account}:parameter{asked}" if asked else found
+
+        return run
+
+    _wrap(_module("core.iam_actions"), "extract_resource_arn", arn)
