@@ -8,21 +8,15 @@ down first: orders, items, products and groups joined, `DATE(order_date) = …` 
 """
 
 import argparse
-import os
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from database_migrator import migrate
+from bench.sales_database import LONGEST_SECONDS, sales_database
 from sales_data_extractor.query import read_sales
-from shared.database import Connection, connect
-from shop.local import database, tls
-from shop.local.paths import Paths
+from shared.database import Connection
 
 _FIRST_DAY = date(2026, 1, 1)
 _DAYS = 365
@@ -30,7 +24,6 @@ _DAY_ASKED_FOR = date(2026, 8, 15)
 _ITEMS_AN_ORDER = 3
 _GROUPS = 8
 _PRODUCTS = 120
-_LONGEST_SECONDS = 600
 
 _NAIVE = """
 SELECT product_group.product_group_number, product_group.product_group_name,
@@ -61,36 +54,6 @@ _FILL = (
 _Rows = list[tuple[Any, ...]]
 
 
-@contextmanager
-def _server() -> Iterator[Connection]:
-    """A connection to an empty sales database on a server of its own, which is stopped in the end."""
-    if not database.is_available():
-        raise SystemExit("sales_query: there is no MariaDB on this machine; make setup says why")
-    with tempfile.TemporaryDirectory(prefix="sales-query-") as folder:
-        paths = Paths(Path(folder))
-        found = database.start(paths)
-        try:
-            os.environ["DB_CA_BUNDLE"] = str(tls.ensure_certificates(paths.tls)[0])
-            with _connect(found, "mysql") as connection, connection.cursor() as cursor:
-                cursor.execute("CREATE DATABASE bench")
-            with _connect(found, "bench") as connection:
-                migrate.run(connection)
-                yield connection
-        finally:
-            database.stop(paths)
-
-
-def _connect(found: database.Database, name: str) -> Connection:
-    return connect(
-        f"{found.host}:{found.port}",
-        name,
-        found.user,
-        found.password,
-        read_seconds=_LONGEST_SECONDS,
-        client_flag=migrate.CLIENT_FLAG,
-    )
-
-
 def _fill(connection: Connection, items: int) -> None:
     orders = -(-items // _ITEMS_AN_ORDER)
     values = {
@@ -115,7 +78,7 @@ def _naive(connection: Connection) -> _Rows:
 
 def _ours(connection: Connection) -> _Rows:
     start = datetime.combine(_DAY_ASKED_FOR, datetime.min.time())
-    rows = read_sales(connection, start, start + timedelta(days=1), seconds=_LONGEST_SECONDS)
+    rows = read_sales(connection, start, start + timedelta(days=1), seconds=LONGEST_SECONDS)
     return [tuple(row.values()) for row in rows]
 
 
@@ -145,7 +108,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1_000_000, help="order items in the database")
     parser.add_argument("--rounds", type=int, default=9, help="how often each query is measured")
     options = parser.parse_args()
-    with _server() as connection:
+    with sales_database() as connect, connect() as connection:
         _fill(connection, options.items)
         naive, ours = _measure(connection, options.rounds)
     print(
