@@ -1,5 +1,6 @@
-"""The emulator's asynchronous invocations of functions end as AWS's do.
+"""The emulator's invocations of functions end as AWS's do.
 
+A function that raises answers with the error's class and where it was raised; the emulator calls each error the same.
 What Scheduler and EventBridge send to a function is on AWS an asynchronous invocation as any other, tried again and
 then given to the failure destination; the emulator runs it once. And the record that a failure destination gets lacks
 some of its fields (AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations").
@@ -13,6 +14,7 @@ import json
 import re
 import time
 import uuid
+from contextvars import ContextVar
 from typing import Any
 
 from shop.local import mending
@@ -50,6 +52,38 @@ def mend() -> None:
 
     mending.wrap(events, "_dispatch_to_lambda", dispatch)
     mending.wrap(lambdas, "_route_async_failure", route)
+    _name_errors(lambdas)
+
+
+def _name_errors(lambdas: Any) -> None:
+    runtime = mending.module("core.lambda_runtime")
+    anchor = '"trace": traceback.format_exc()'
+    if anchor not in runtime._PYTHON_WORKER_SCRIPT:
+        raise mending.MendError("the emulator's program for Python functions is another one")
+    told = '"named": {"errorType": type(e).__name__, "stackTrace": traceback.format_tb(e.__traceback__)}'
+    runtime._PYTHON_WORKER_SCRIPT = runtime._PYTHON_WORKER_SCRIPT.replace(anchor, f"{anchor}, {told}")
+    named: ContextVar[dict[str, Any]] = ContextVar("named")
+
+    def invoke(original: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            result = original(*arguments, **options)
+            named.set(result.get("named") or {})
+            return result
+
+        return run
+
+    def execute(original: Any) -> Any:
+        def run(function: dict[str, Any], event: Any) -> Any:
+            named.set({})
+            result = original(function, event)
+            if result.get("error") and isinstance(result.get("body"), dict):
+                result["body"].update(named.get())
+            return result
+
+        return run
+
+    mending.wrap(runtime.Worker, "invoke", invoke)
+    mending.wrap(lambdas, "_execute_function", execute)
 
 
 def record(function: dict[str, Any], event: Any, result: dict[str, Any]) -> dict[str, Any]:

@@ -91,13 +91,14 @@ def hold(pid_file: Path, port: int) -> IO[str]:
 
 def stop(pid_file: Path, running: Running, *, seconds: float) -> None:
     """End the server and all of its process group, and wait for the end; after `seconds` by force."""
-    _signal(running.pid, signal.SIGTERM)
-    if not _ends(pid_file, seconds):
-        _signal(running.pid, signal.SIGKILL)
-        _ends(pid_file, _KILL_SECONDS)
-    # What is left of its group are children that hang, such as functions of the emulator.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(running.pid, signal.SIGTERM)
+    ended = _ends(pid_file, seconds)
+    # Also when it has ended: what is left of its group are children that hang, such as functions of the emulator.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(running.pid, signal.SIGKILL)
+    if not ended:
+        _ends(pid_file, _KILL_SECONDS)
     pid_file.unlink(missing_ok=True)
 
 
@@ -108,11 +109,6 @@ def _ends(pid_file: Path, seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def is_free(port: int) -> bool:

@@ -46,6 +46,7 @@ def mend() -> None:
     def keep(physical_id: str, props: dict[str, Any]) -> None:
         record = scheduler._schedules[f"{props.get('GroupName', 'default')}/{physical_id}"]
         record.update({name: props.get(name, default) for name, default in _DEFAULTS.items()})
+        record["LastModificationDate"] = time.time()
 
     mending.follow(provisioners._RESOURCE_HANDLERS[_TYPE], keep)
     mending.wrap(scheduler, "_tick_schedules", lambda _: lambda: _tick(scheduler, events, time.time()))
@@ -112,7 +113,8 @@ def _due(scheduler: Any, events: Any, state_key: Any, schedule: dict[str, Any], 
     if expression.startswith("at("):
         once = datetime.datetime.fromisoformat(expression[3:-1].strip()).replace(tzinfo=ZoneInfo(zone))
         return _Firing(once, is_last=True) if last is None and once.timestamp() <= now else None
-    since = last or schedule["CreationDate"]
+    # A changed expression counts from the change on; what it would have meant before is no firing that was missed.
+    since = max(last or 0, schedule["LastModificationDate"])
     interval = events._parse_rate_seconds(expression)
     if interval is not None:
         due: datetime.datetime | None = _time(since + interval)
