@@ -52,9 +52,9 @@ class SalesReport:
         assert result.error is None, result
         return dict(result.value)
 
-    def extract(self, date: str, **change: Any) -> Result:
+    def extract(self, day: str, /, **change: Any) -> Result:
         """What the extractor answers when it is asked as the report function asks it; `change` replaces members."""
-        event = {**self.parameters, "dbPassword": self.secret(self.extractor_secret)["password"], "date": date}
+        event = {**self.parameters, "dbPassword": self.secret(self.extractor_secret)["password"], "date": day}
         return self.invoke("SalesDataExtractorFunctionName", {**event, **change})
 
     def sold(self, date: str) -> dict[str, tuple[str, int]]:
@@ -119,11 +119,6 @@ class SalesReport:
         )
         with connection:
             yield connection
-
-    def end_connections(self, user: str) -> None:
-        """Ends the connections that a database user has open."""
-        for (number,) in self.query("SELECT id FROM information_schema.processlist WHERE user = %s", user):
-            self.query("KILL %s", number)
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """What the master user gets for a statement."""

@@ -261,26 +261,25 @@ def test_the_api_takes_signed_requests_only(sales_report: SalesReport, day: str)
     assert sales_report.mails(day) == []
 
 
-def test_orders_wait_while_the_database_is_not_there_and_are_recorded_when_it_is(
+def test_orders_wait_while_they_cannot_be_recorded(
     pipeline: Pipeline, sales_report: SalesReport, day: str, product: str
 ) -> None:
-    """The recorder cannot sign in for a while: its user is locked, which ends its open connections' next sign-in."""
+    """The recorder's user loses its right for a moment; what it took meanwhile comes back to it."""
     user = sales_report.secret(sales_report.recorder_secret)["username"]
-    sales_report.query(f"ALTER USER '{user}'@'%' ACCOUNT LOCK")
+    sales_report.query("REVOKE INSERT ON orders FROM %s@'%%'", user)
     try:
-        sales_report.end_connections(user)
         _place(pipeline, _order(product, day))
-        # Taken from the queue and not done: it comes back after the visibility timeout.
         eventually(lambda: "DatabaseAccessDenied" in sales_report.log("SalesRecorderFunctionName"))
         assert sales_report.sold(day) == {}
     finally:
-        sales_report.query(f"ALTER USER '{user}'@'%' ACCOUNT UNLOCK")
+        sales_report.query("GRANT INSERT ON orders TO %s@'%%'", user)
     eventually(lambda: sales_report.sold(day) == {product: ("Unassigned", 2)}, timeout=60)
 
 
 def test_the_database_takes_no_connection_without_tls(sales_report: SalesReport) -> None:
     master = sales_report.secret(sales_report.outputs["DatabaseSecretArn"])
-    with pytest.raises(pymysql.OperationalError, match=r"secure|SSL|TLS"):
+    # To a user who must come over TLS, MariaDB says no more than this. Over TLS the same password is right.
+    with pytest.raises(pymysql.OperationalError, match=r"Access denied|insecure transport"):
         pymysql.connect(
             host=master["host"],
             port=int(master["port"]),
