@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,3 +90,18 @@ def test_a_failures_reason_is_what_matters_of_the_output() -> None:
     assert deployment.reason(["a", "b", "c", "d", ""]) == "b / c / d"
     assert deployment.reason([]) == "it printed nothing"
     assert len(deployment.reason(["error " + "x" * 5_000])) < 1_000
+
+
+def test_a_failures_reason_is_the_first_resource_that_failed() -> None:
+    failed = "a-stack | 32/90 | 4:18:25 PM | CREATE_FAILED        | Custom::Migration | Migration (Migration) no right"
+    cancelled = "a-stack | 33/90 | 4:18:25 PM | CREATE_FAILED        | AWS::SQS::Queue | Errors (Errors) cancelled"
+    complete = "a-stack | 31/90 | 4:18:24 PM | CREATE_COMPLETE       | AWS::SQS::Queue | FailedReports (FailedReports)"
+    assert deployment.reason([complete, failed, cancelled, "❌  a-stack failed"]) == failed
+
+
+def test_stacks_can_be_left_out(tmp_path: Path) -> None:
+    kinds = {"b": "aws:cloudformation:stack", "a": "aws:cloudformation:stack", "a.assets": "cdk:asset-manifest"}
+    artifacts = {name: {"type": kind} for name, kind in kinds.items()}
+    (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
+    assert deployment._stacks(tmp_path, []) == ["a", "b"]
+    assert deployment._stacks(tmp_path, ["a"]) == ["b"]

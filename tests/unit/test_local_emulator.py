@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -20,17 +17,18 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(tmp_path)
 
 
-def test_a_pid_file_that_nobody_holds_is_stale_even_if_the_number_is_somebodys(paths: Paths) -> None:
-    paths.pid_file.write_text(json.dumps({"pid": os.getpid(), "port": 4566}))
-    assert emulator.find(paths) is None
+def test_the_emulator_is_told_to_listen_on_the_loopback_address_alone(paths: Paths) -> None:
+    environment = emulator._environment(paths, 4999)
+    assert (environment["BIND_HOST"], environment["GATEWAY_PORT"]) == ("127.0.0.1", "4999")
 
 
-def test_a_held_pid_file_tells_process_and_port(paths: Paths) -> None:
-    with paths.pid_file.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.write(json.dumps({"pid": 7, "port": 4999}))
-        stream.flush()
-        assert emulator.find(paths) == process.Running(pid=7, port=4999)
+def test_functions_inherit_the_databases_authority_and_no_setting_of_the_users(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    environment = emulator._environment(paths, 4999)
+    assert environment["DB_CA_BUNDLE"] == str(paths.tls / "ca.crt")
+    assert "AWS_PROFILE" not in environment
 
 
 def test_without_a_pid_file_nothing_runs(paths: Paths) -> None:
