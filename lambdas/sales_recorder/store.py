@@ -16,7 +16,7 @@ from pymysql.constants import CR, ER
 from sales_recorder.connection import KeptConnection
 from sales_recorder.sale import Sale
 from shared.aws import RemainingTime, attempts, error_code, has_time_for_a_call, is_transient
-from shared.database import DatabaseError, DatabaseUnreachable, QueryTimedOut
+from shared.database import DatabaseError, DatabaseUnreachable, QueryTimedOut, named
 from shared.log import logger
 
 _INSERT: Final = (
@@ -112,7 +112,8 @@ def _outcome_of_statement(error: MySQLError, batch: Sequence[Sale], database: Ke
     # InnoDB tells of a duplicate only when the other row is committed; it waits for one that is not.
     if code == ER.DUP_ENTRY and str(error.args[1]).endswith(_DUPLICATE_ORDER):
         return _Outcome.COMMITTED
-    logger.error("sale refused", extra={"error_code": code, "order_id": batch[0].order_key})
+    name = type(named(error, "")).__name__
+    logger.error("sale refused", extra={"error": name, "error_code": code, "order_id": batch[0].order_key})
     return _Outcome.REFUSED
 
 
