@@ -51,7 +51,6 @@ def apply() -> None:
     _check_expressions()
     _give_networks_their_range()
     _refer_to_secrets_by_arn()
-    _check_parameters_by_path()
     rds.mend()
     schedules.mend()
     invocations.mend()
@@ -739,20 +738,3 @@ def _refer_to_secrets_by_arn() -> None:
         delete_by_name(name_of(arn), props)
 
     handlers.update(create=create, update=update, delete=delete)
-
-
-def _check_parameters_by_path() -> None:
-    """`ssm:GetParametersByPath` is checked on the path as if it were a parameter; the emulator checks it on `*`."""
-
-    def arn(original: Any) -> Any:
-        def run(service: str, method: str, path: str, headers: Any, body: bytes, *request: Any) -> str:
-            found: str = original(service, method, path, headers, body, *request)
-            if service != "ssm" or found != "*":
-                return found
-            asked = json.loads(body or b"{}").get("Path")
-            _, region, account = request
-            return f"arn:aws:ssm:{region}:{account}:parameter{asked}" if asked else found
-
-        return run
-
-    _wrap(_module("core.iam_actions"), "extract_resource_arn", arn)
