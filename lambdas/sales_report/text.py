@@ -130,7 +130,7 @@ def _quantity_line(name: str, quantity: str, columns: int) -> str:
 
 
 def _name_lines(name: str) -> list[str]:
-    return [_isolated(line) for line in wrap(harmless(name), _NAME_COLUMNS, break_on_hyphens=False)]
+    return [_isolated(line) for line in wrap(harmless(name), _NAME_COLUMNS)]
 
 
 def _isolated(line: str) -> str:

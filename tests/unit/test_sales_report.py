@@ -21,7 +21,9 @@ from sales_report.extractor import ReportFailed
 from shared import shop_days
 from tests.unit.fakes import Clock, client_error
 
-PASSWORD = 'p"ss-wörd/42\\'  # noqa: S105 (made up, to be looked for)
+PLAIN = "correct-horse-42"
+"""The part of the password that looks the same however often it is quoted."""
+PASSWORD = f'"{PLAIN}/ö\\'
 BUCKET = "reports-bucket"
 EXTRACTOR = "extractor-function"
 ROWS = [
@@ -254,8 +256,7 @@ def test_the_password_is_in_no_log_and_no_error(
     assert bool(errors) == (failure != "none")
     said = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     said += [f"{error!r} {error} {vars(error)}" for error in errors]
-    for form in (PASSWORD, json.dumps(PASSWORD)[1:-1], repr(PASSWORD)[1:-1]):
-        assert not any(form in text for text in said)
+    assert not any(PLAIN in text for text in said)
     if failure == "extractor quotes it":
         assert str(errors[0]) == "the extractor failed: DatabaseAccessDenied: user sales_reader, password ***"
 
@@ -267,7 +268,7 @@ def test_the_sdk_would_log_the_password_at_level_debug(
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "botocore")
     run({"date": "2026-11-26"})
-    assert "ss-w" in caplog.text
+    assert PLAIN in caplog.text
 
 
 def chain(error: BaseException) -> list[BaseException]:

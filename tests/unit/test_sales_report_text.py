@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from wcwidth import width
 
 from sales_report.sales import Sale, read_sales, to_csv
-from sales_report.text import LARGEST_BYTES, Source, harmless, report_text
+from sales_report.text import SUBJECT, Source, harmless, report_text
 
 SOURCE = Source(
     date(2026, 11, 26), "Europe/Berlin", "reports/2026-11-26.csv", "python -m shop report get 2026-11-26 --stage dev"
 )
+LARGEST_BYTES = 262_144 - len(SUBJECT)
 QUANTITY_LINE = re.compile(r"  (?! )(.*?) +(-?[0-9]+)")
 GROUP = re.compile(r"Group (-?[0-9]+): (.*)")
 LEFT_OUT = re.compile(r"\nToo long for a mail: ([0-9]+) of ([0-9]+) product groups are left out\.", re.MULTILINE)
@@ -230,6 +231,15 @@ def test_a_first_group_too_long_leaves_the_total() -> None:
     text = report_text([Sale(1, "G", n, f"Tea {n}", 1) for n in range(6000)] + [Sale(2, "H", 1, "Tea", 1)], SOURCE)
     assert "2 of 2 product groups are left out" in text
     assert read(text) == ([], 6001)
+
+
+def test_the_line_on_what_is_left_out_has_its_room_too() -> None:
+    for length in range(1, 49, 8):
+        # Eight letters move the cut by 16 bytes; together they move it by more than that line takes.
+        sales = [Sale(number, "é" * length if number == 1 else "G", number, "Tea", 1) for number in range(1, 3000)]
+        text = report_text(sales, SOURCE)
+        assert LEFT_OUT.search(text)
+        assert len(text.encode()) <= LARGEST_BYTES
 
 
 def test_a_report_that_just_fits_is_whole_and_one_byte_more_is_cut() -> None:
