@@ -21,10 +21,10 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi bench loadtest memory-report clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi bench loadtest memory-report rds-certificates clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make the virtual environment, the emulator, Node and the CDK command line
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is needed and none is on PATH" >&2; exit 1; }
@@ -94,6 +94,9 @@ loadtest: setup ## put load on the order service of TARGET (local, or a stage on
 
 memory-report: setup ## measure the order service and write docs/order-service-memory.md
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.order_service_memory --write
+
+rds-certificates: setup ## fetch Amazon RDS's certificate authorities anew
+	@$(IN_VENV) -m shop.rds_certificates
 
 clean: ## remove what can be made again, the local cloud's data included
 	@if test -x $(IN_VENV); then $(IN_VENV) -m shop reset; fi

@@ -22,7 +22,8 @@ _CHOSEN = "Root CA RSA2048 G1"
 _FOR_TESTS = (" Beta ", " Preview ")
 _TIMEOUT_SECONDS = 30
 
-_HEADER = '''"""The certificate authorities of Amazon RDS (rds-ca-rsa2048-g1), one a region; see shop/rds_certificates.py."""
+_HEADER = '''\
+"""The certificate authorities of Amazon RDS (rds-ca-rsa2048-g1), one a region; see shop/rds_certificates.py."""
 
 from typing import Final
 

@@ -38,7 +38,7 @@ def connect_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_token_is_the_one_that_the_sdk_makes(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([datetime(2026, 11, 21, 9, 0, 0, tzinfo=UTC)] * 9)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: next(moments))
-    rds = boto3.client("rds", region_name="eu-west-1")
+    rds = boto3.Session().client("rds", region_name="eu-west-1")  # not of the default session, which keeps credentials
     expected = rds.generate_db_auth_token("db.example.com", 3307, "sales reader&")
 
     assert database_token.sign_in_token("db.example.com", 3307, "sales reader&") == expected
