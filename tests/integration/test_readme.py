@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from shop.local.cloud import Cloud
 from tests.integration.order_service import OrderService
 
@@ -34,6 +36,17 @@ def test_the_order_service_answers_curl(order_service: OrderService, cloud_folde
         dressed,
         dressed,
     ]
+
+
+@pytest.mark.usefixtures("sales_report")
+def test_the_sales_report_is_made_and_fetched(cloud_folder: Path) -> None:
+    answer = subprocess.run(
+        ["sh", "-eu", "-c", block("shop report run --print")],
+        cwd=README.parent, env={**os.environ, "SHOP_LOCAL_DIR": str(cloud_folder)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Daily Sales Analysis Report" in answer.stdout
+    assert "product_group_number,product_group_name,product_id,product_name,quantity" in answer.stdout
 
 
 def test_curl_is_told_the_region_of_the_local_cloud(cloud: Cloud) -> None:
