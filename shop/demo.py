@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,7 @@ SIMULATED_IDS = "SIM-"
 READ_AGAIN_EVERY = 5.0
 """Seconds between two readings of the dead-letter queue; each makes receive counts rise."""
 SHOWN_ROWS = 12
+BEFORE_THE_RUN = timedelta(minutes=1)
 
 
 def new_run() -> str:
@@ -171,7 +172,7 @@ def _compare(watch: "Watch", reporter: Target, before: Report, ledger: Ledger) -
     after = _make_report(reporter, before.date)
     zone = ZoneInfo(load_settings({"stage": LOCAL}).time_zone)
     sold = sold_on(ledger.stored.values(), after.date, zone)
-    return Sales(before, after, sold, _wait_for_mail(watch, after))
+    return Sales(before, after, sold, _wait_for_mail(watch, after), alone=not watch.others_sent(ledger))
 
 
 def _wait_for_mail(watch: "Watch", made: Report) -> Mail | None:
@@ -201,13 +202,16 @@ class Watch:
     """How often a failing message is received before SQS sets it aside."""
     seconds_to_dead_letter: float
     """How long that takes: the visibility timeout after each receive."""
+    since: str
+    """A moment so long before the run that orders sent before it had their end (RFC 3339, UTC)."""
 
     @classmethod
     def start(cls, where: Target) -> "Watch":
         """Return a watch that knows how deep the dead-letter queue is before anything is sent."""
         sqs: SQSClient = where.client("sqs")
         receives, visibility_timeout = _redrive(sqs, where.output("OrdersQueueUrl"))
-        watch = cls(where, where.client("dynamodb"), sqs, 0, receives, receives * visibility_timeout)
+        since = f"{datetime.now(UTC) - BEFORE_THE_RUN:%Y-%m-%dT%H:%M:%SZ}"
+        watch = cls(where, where.client("dynamodb"), sqs, 0, receives, receives * visibility_timeout, since)
         watch.dead_letters_before = watch.dead_letters()
         return watch
 
@@ -229,6 +233,16 @@ class Watch:
             ExpressionAttributeValues={":prefix": {"S": prefix}},
         )
         return {item["orderID"]["S"]: item for page in pages for item in page["Items"]}
+
+    def others_sent(self, ledger: Ledger) -> bool:
+        """Whether orders that are not of this run were taken since a little before it began."""
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.where.output("OrdersTableName"),
+            ConsistentRead=True,
+            FilterExpression="received_at >= :since",
+            ExpressionAttributeValues={":since": {"S": self.since}},
+        )
+        return any(item["orderID"]["S"] not in ledger.stored for page in pages for item in page["Items"])
 
     def simulator_runs(self) -> Counter[str]:
         """Return how many orders of each run of the simulator are stored, by what their ids start with."""
@@ -376,7 +390,8 @@ def conclusion(ledger: Ledger) -> list[str]:
 def _growth(sales: Sales) -> str:
     before, day = sales.before.quantity, sales.after.date
     should_be = f"quantity {before} + {sales.sold} stored = {before + sales.sold}"
-    return f"report of {day}: {should_be}; it says {sales.after.quantity}"
+    others = "" if sales.alone else " (others sent orders meanwhile)"
+    return f"report of {day}: {should_be}; it says {sales.after.quantity}{others}"
 
 
 def next_steps(ledger: Ledger) -> list[str]:

@@ -185,6 +185,14 @@ def test_a_report_that_misses_an_order_or_counts_one_twice_is_noticed(ended: Led
     assert demo.conclusion(wrong)[2:] == ["It does not add up:", f"  {line}"]
 
 
+def test_orders_of_others_may_make_the_report_grow_and_never_shrink(ended: Ledger) -> None:
+    busy = replace(SALES, alone=False)
+    more = replace(ended, sales=replace(busy, after=made(30)))
+    assert more.differences() == []
+    assert demo.conclusion(more)[1].endswith("= 17; it says 30 (others sent orders meanwhile)")
+    assert replace(ended, sales=replace(busy, after=made(16))).differences() != []
+
+
 def test_a_report_that_was_not_mailed_is_noticed(ended: Ledger) -> None:
     quiet = replace(ended, sales=replace(SALES, mail=None))
     assert quiet.differences() == ["the report of 2026-11-26 was made but not mailed"]
