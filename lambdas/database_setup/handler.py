@@ -6,6 +6,7 @@ which nothing logs. CloudFormation's request and answer, which are logged and sh
 
 import json
 import os
+import time
 import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from shared.aws import Context, RemainingTime
+from shared.aws import Context, RemainingTime, error_code
 from shared.log import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _PHYSICAL_ID: Final = "database-schema"
@@ -27,6 +30,12 @@ _LONGEST_REASON: Final = 1_000
 _RESERVE_SECONDS: Final = 10
 """What is left for the answer, without which CloudFormation would wait for the time it is told to."""
 _ANSWER_TIMEOUT_SECONDS: Final = 5
+_NOT_READY: Final = {"ResourceNotReadyException", "ResourceConflictException"}
+"""After some weeks without an invocation Lambda takes a function's connection to its VPC away. The next invocation is
+refused and starts to bring it back, those meanwhile are refused as well ("Lambda function states", AWS Lambda
+Developer Guide). The migrator is invoked at deployments only."""
+_NOT_READY_MS: Final = 180_000
+_NOT_READY_PAUSE_MS: Final = 5_000
 
 _secrets: "SecretsManagerClient" = boto3.client("secretsmanager")
 
@@ -67,18 +76,31 @@ def _migrate(remaining_ms: RemainingTime) -> None:
         "sampleData": os.environ["SAMPLE_DATA"] == "true",
         "timeZone": os.environ["SHOP_TIME_ZONE"],
     }
-    answer = _lambda_client(remaining_ms).invoke(
-        FunctionName=os.environ["MIGRATOR_FUNCTION_NAME"], Payload=json.dumps(request)
-    )
+    answer = _invoke(json.dumps(request), remaining_ms)
     result = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise MigrationFailed(f"{result.get('errorType', 'error')}: {result.get('errorMessage', '')}")
 
 
+def _invoke(payload: str, remaining_ms: RemainingTime) -> "InvocationResponseTypeDef":
+    """Invokes the migrator once it is ready; what is refused before has not run it."""
+    gives_up_at = max(remaining_ms() - _NOT_READY_MS, _RESERVE_SECONDS * 1000)
+    while True:
+        try:
+            return _lambda_client(remaining_ms).invoke(
+                FunctionName=os.environ["MIGRATOR_FUNCTION_NAME"], Payload=payload
+            )
+        except ClientError as error:
+            if error_code(error) not in _NOT_READY or remaining_ms() - _NOT_READY_PAUSE_MS < gives_up_at:
+                raise
+        time.sleep(_NOT_READY_PAUSE_MS / 1000)
+
+
 def _lambda_client(remaining_ms: RemainingTime) -> "LambdaClient":
     """A client that waits as long as this function may, and never migrates a second time beside the first."""
     seconds = max(1, remaining_ms() // 1000 - _RESERVE_SECONDS)
-    return boto3.client("lambda", config=Config(read_timeout=seconds, retries={"total_max_attempts": 1}))
+    config = Config(read_timeout=seconds, tcp_keepalive=True, retries={"total_max_attempts": 1})
+    return boto3.client("lambda", config=config)
 
 
 def _secret(arn: str) -> dict[str, str]:

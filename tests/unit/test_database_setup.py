@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from database_setup import handler as setup
-from tests.unit.fakes import Clock
+from tests.unit.fakes import Clock, client_error
 
 _ENVIRONMENT = {
     "MIGRATOR_FUNCTION_NAME": "migrator",
@@ -40,9 +40,13 @@ class _Migrator:
         self.requests: list[dict[str, Any]] = []
         self.result: Any = {"applied": []}
         self.failed = False
+        self.refusals: list[str] = []
+        """Error codes of the next invocations, which do not run it."""
 
     def invoke(self, *, FunctionName: str, Payload: str) -> dict[str, Any]:  # noqa: N803
         assert FunctionName == "migrator"
+        if self.refusals:
+            raise client_error(self.refusals.pop(0), 502)
         self.requests.append(json.loads(Payload))
         answer: dict[str, Any] = {"Payload": io.BytesIO(json.dumps(self.result).encode())}
         return answer | ({"FunctionError": "Unhandled"} if self.failed else {})
@@ -167,3 +171,40 @@ def test_the_migrator_is_waited_for_and_invoked_once() -> None:
 
     assert config.read_timeout == 590
     assert config.retries["total_max_attempts"] == 1
+    # A migration may take longer than a connection may be idle on its way.
+    assert config.tcp_keepalive is True
+
+
+def test_a_migrator_whose_network_lambda_has_to_bring_back_is_waited_for(
+    migrator: _Migrator, answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(900)
+    monkeypatch.setattr("time.sleep", clock.sleep)
+    migrator.refusals = ["ResourceNotReadyException", "ResourceConflictException", "ResourceConflictException"]
+    setup.handler(_event("Update"), clock)
+
+    assert (answers[0]["Status"], len(migrator.requests), len(clock.pauses)) == ("SUCCESS", 1, 3)
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(900, 180), (60, 50)])
+def test_a_migrator_that_never_gets_ready_fails_the_deployment_in_time(
+    seconds: float, most: float, migrator: _Migrator, answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(seconds)
+    monkeypatch.setattr("time.sleep", clock.sleep)
+    migrator.refusals = ["ResourceNotReadyException"] * 1_000
+    setup.handler(_event("Update"), clock)
+
+    assert answers[0]["Status"] == "FAILED"
+    assert "ResourceNotReadyException" in answers[0]["Reason"]
+    assert 0 < sum(clock.pauses) <= most
+
+
+def test_other_refusals_are_not_waited_out(
+    migrator: _Migrator, answers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", pytest.fail)
+    migrator.refusals = ["AccessDeniedException"]
+    setup.handler(_event("Update"), Clock(900))
+
+    assert "AccessDeniedException" in answers[0]["Reason"]
