@@ -103,7 +103,8 @@ def _orders_of(day: date, zone: ZoneInfo) -> Iterator[_Order]:
     for number in range(dice.randint(_FEWEST_ORDERS, _MOST_ORDERS)):
         name, _, price = dice.choice(products)
         yield _Order(
-            order_key=f"SAMPLE-{day}-{number:03}",
+            # With a character that no orderID has: else an order of that name would pass for recorded.
+            order_key=f"SAMPLE/{day}/{number:03}",
             order_date=opened + timedelta(milliseconds=dice.randrange(_OPEN_MILLISECONDS)),
             customer_id=f"C-{dice.randint(1, _CUSTOMERS)}",
             product_name=name,
