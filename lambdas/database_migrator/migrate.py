@@ -61,7 +61,7 @@ def run(connection: Connection, folder: Path = FOLDER) -> list[str]:
 
     Raises:
         MigrationRefused: a file was changed or removed after it was applied, is numbered before one that was, is
-            wrongly named, or another migration does not end.
+            wrongly named or not UTF-8, or another migration does not end.
         MigrationFailed: a statement fails. What was done before it stays, and the file is applied again next time.
         pymysql.MySQLError: the database fails beside that.
     """
@@ -93,8 +93,15 @@ def _read(folder: Path) -> list[_Migration]:
         version = int(match[1])
         if version in migrations:
             raise MigrationRefused(f"{path.name}: has the number of {migrations[version].file_name}")
-        migrations[version] = _Migration(version, path.name, path.read_text(encoding="utf-8"))
+        migrations[version] = _Migration(version, path.name, _script(path))
     return list(migrations.values())
+
+
+def _script(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MigrationRefused(f"{path.name}: is not UTF-8 (byte {error.start})") from None
 
 
 def _applied(connection: Connection) -> dict[int, tuple[str, str]]:

@@ -102,6 +102,12 @@ def test_a_wrongly_named_file_is_refused(name: str, sales_database: Database, fi
         _run(sales_database, files)
 
 
+def test_a_file_that_is_not_utf_8_is_named(sales_database: Database, files: Path) -> None:
+    (files / "9000_latin.sql").write_bytes(b"SELECT '\xe9';")
+    with pytest.raises(migrate.MigrationRefused, match=r"^9000_latin\.sql: is not UTF-8 \(byte 8\)$"):
+        _run(sales_database, files)
+
+
 def test_a_migration_that_was_cut_short_is_finished_by_the_next(sales_database: Database, files: Path) -> None:
     """Before each statement of each file, and after the last: the next run ends with the schema of a whole one."""
     whole = _schema(sales_database)
