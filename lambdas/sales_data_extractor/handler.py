@@ -71,7 +71,9 @@ def handler(event: Mapping[str, Any], context: Context) -> _Answer:  # noqa: ARG
     return answer
 
 
-def _read(event: Mapping[str, Any]) -> _Request:
+def _read(event: object) -> _Request:
+    if not isinstance(event, Mapping):
+        raise InvalidEvent("event: is not a JSON object")
     password = event.get("dbPassword")
     if password is not None and not isinstance(password, str):
         raise InvalidEvent("dbPassword: is not a string")

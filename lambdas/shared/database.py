@@ -25,12 +25,15 @@ _COLLATION: Final = "utf8mb4_nopad_bin"
 trailing spaces."""
 _SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 """A value that a column cannot hold is an error, never cut to fit."""
-_ADDRESS = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::([0-9]{1,5}))?")
+_LABEL: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"(?=[^:]{{1,253}}(?::|$))({_LABEL}(?:\.{_LABEL})*)(?::([0-9]{{1,5}}))?")
+"""A name as RFC 1123 has them (section 2.1), because Python fails on others in words that say nothing of an address."""
 _HIGHEST_PORT: Final = 65_535
 
 _CONNECTION_KILLED: Final = 1927
 _ACCESS_DENIED_NO_PASSWORD: Final = 1698
-"""Of MariaDB's error codes; PyMySQL has no names for these two."""
+_ACCOUNT_LOCKED: Final = 4151
+"""Of MariaDB's error codes; PyMySQL has no names for these."""
 
 
 class DatabaseError(Exception):
@@ -72,6 +75,7 @@ _NAMES: Final[dict[int, type[DatabaseError]]] = {
     ER.COLUMNACCESS_DENIED_ERROR: DatabaseAccessDenied,
     ER.HOST_NOT_PRIVILEGED: DatabaseAccessDenied,
     _ACCESS_DENIED_NO_PASSWORD: DatabaseAccessDenied,
+    _ACCOUNT_LOCKED: DatabaseAccessDenied,
     ER.BAD_DB_ERROR: DatabaseObjectMissing,
     ER.NO_SUCH_TABLE: DatabaseObjectMissing,
     ER.BAD_FIELD_ERROR: DatabaseObjectMissing,

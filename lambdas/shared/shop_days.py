@@ -1,6 +1,7 @@
 """Days of the shop: what a date means in the shop's time zone, and when it begins and ends in UTC."""
 
 import re
+import reprlib
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -18,7 +19,8 @@ def parse_day(text: object) -> date:
         ValueError: it is no such text, no day of the calendar, or a day that the database cannot hold.
     """
     if not isinstance(text, str) or not _DATE.fullmatch(text):
-        raise ValueError(f"date: {text!r} is not of the form YYYY-MM-DD")
+        # No more of it than a person needs, because a request may have megabytes here.
+        raise ValueError(f"date: {reprlib.repr(text)} is not of the form YYYY-MM-DD")
     try:
         day = date.fromisoformat(text)
     except ValueError:

@@ -105,13 +105,20 @@ def test_the_writer_refuses_what_is_no_bundle(bundle: bytes) -> None:
         ("db.example.com", ("db.example.com", 3306)),
         ("localhost:13306", ("localhost", 13306)),
         ("127.0.0.1:1", ("127.0.0.1", 1)),
+        (f"{63 * 'a'}.x-1.com:1", (f"{63 * 'a'}.x-1.com", 1)),
     ],
 )
 def test_an_address_is_a_host_and_maybe_a_port(address: str, expected: tuple[str, int]) -> None:
     assert database.split_address(address) == expected
 
 
-@pytest.mark.parametrize("address", ["", ":3306", "host:", "host:0", "host:65536", "mysql://host", "a b", "host:1:2"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", ":3306", "host:", "host:0", "host:65536", "mysql://host", "a b", "host:1:2", "host\n"),
+        *("a..b", "host.", ".host", "a-.b", f"{64 * 'a'}.com", ".".join(127 * ["aa"])),
+    ],
+)
 def test_what_is_no_address_is_refused_by_name(address: str) -> None:
     with pytest.raises(ValueError, match="is not a host") as refusal:
         database.split_address(address)
@@ -126,6 +133,7 @@ def test_what_is_no_address_is_refused_by_name(address: str) -> None:
         (pymysql.OperationalError(CR.CR_SERVER_LOST, "Lost connection"), database.DatabaseUnreachable),
         (pymysql.OperationalError(ER.ACCESS_DENIED_ERROR, "Access denied"), database.DatabaseAccessDenied),
         (pymysql.OperationalError(1698, "Access denied"), database.DatabaseAccessDenied),
+        (pymysql.OperationalError(4151, "Access denied, this account is locked"), database.DatabaseAccessDenied),
         (pymysql.OperationalError(ER.TABLEACCESS_DENIED_ERROR, "SELECT denied"), database.DatabaseAccessDenied),
         (pymysql.ProgrammingError(ER.NO_SUCH_TABLE, "no table"), database.DatabaseObjectMissing),
         (pymysql.OperationalError(ER.BAD_DB_ERROR, "no database"), database.DatabaseObjectMissing),

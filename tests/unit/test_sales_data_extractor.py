@@ -142,6 +142,13 @@ def test_a_wrong_event_is_refused_by_name(change: dict[str, object], message: st
     assert connection.arguments == {}
 
 
+@pytest.mark.parametrize("event", [None, [], "x", 5])
+def test_an_event_that_is_no_object_is_refused_by_name(event: Any, connection: _Connection) -> None:
+    with pytest.raises(extractor.InvalidEvent, match=r"^event: is not a JSON object$"):
+        extractor.handler(event, Clock())
+    assert connection.arguments == {}
+
+
 def test_a_failing_query_has_a_name_and_closes_the_connection(connection: _Connection) -> None:
     connection.error = pymysql.ProgrammingError(ER.NO_SUCH_TABLE, "Table 'cafe.order_item' doesn't exist")
     with pytest.raises(database.DatabaseObjectMissing, match=r"cafe\.order_item"):

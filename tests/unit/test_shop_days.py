@@ -72,6 +72,13 @@ def test_what_is_no_day_is_refused_with_its_value(text: object, rule: str) -> No
     assert str(refusal.value) == f"date: {text!r} {rule}"
 
 
+@pytest.mark.parametrize("value", ["x" * 1_000_000, ["x"] * 1_000_000, {"x": "x" * 1_000_000}])
+def test_of_a_long_value_the_refusal_shows_a_part(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is not of the form YYYY-MM-DD$") as refusal:
+        shop_days.parse_day(value)
+    assert len(str(refusal.value)) < 200
+
+
 def test_today_is_the_shops_and_not_utcs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock(datetime):
         @classmethod
