@@ -34,9 +34,18 @@ def sales_database() -> Iterator[Callable[[], Connection]]:
                 cursor.execute(f"CREATE DATABASE {_NAME}")
             with _connect(found, _NAME) as connection:
                 migrate.run(connection)
+                _empty(connection)
             yield lambda: _connect(found, _NAME)
         finally:
             database.stop(paths)
+
+
+def _empty(connection: Connection) -> None:
+    """Removes the products and groups that a shop's own migrations put in."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM product")
+        cursor.execute("DELETE FROM product_group WHERE product_group_number <> 9999")
+    connection.commit()
 
 
 def _connect(found: database.Database, name: str) -> Connection:

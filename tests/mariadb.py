@@ -90,10 +90,19 @@ def new_database(server: Server) -> Iterator[Database]:
         try:
             with database.connect(client_flag=migrate.CLIENT_FLAG) as inside:
                 migrate.run(inside)
+                _empty(inside)
                 users.make(inside, {users.READER: USER_PASSWORD, users.RECORDER: USER_PASSWORD})
             yield database
         finally:
             cursor.execute(f"DROP DATABASE {database.name}")
+
+
+def _empty(connection: Connection) -> None:
+    """Removes the products and groups that a shop's own migrations put in; what the schema itself needs stays."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM product")
+        cursor.execute("DELETE FROM product_group WHERE product_group_number <> 9999")
+    connection.commit()
 
 
 @pytest.fixture(scope="session")
