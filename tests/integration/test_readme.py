@@ -10,6 +10,8 @@ import pytest
 
 from shop.local.cloud import Cloud
 from tests.integration.order_service import OrderService
+from tests.integration.sales_report import SalesReport
+from tests.polling import eventually
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -47,6 +49,18 @@ def test_the_sales_report_is_made_and_fetched(cloud_folder: Path) -> None:
     )  # fmt: skip
     assert "Daily Sales Analysis Report" in answer.stdout
     assert "product_group_number,product_group_name,product_id,product_name,quantity" in answer.stdout
+
+
+def test_a_report_is_started_with_curl(sales_report: SalesReport, cloud_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / ".local").symlink_to(cloud_folder)
+    definitions, _, _ = block("--aws-sigv4").partition("\n\n")
+    answer = subprocess.run(
+        ["sh", "-eu", "-c", f"{definitions}\n{block('SalesReportEndpoint')}"],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    day = json.loads(answer.stdout)["date"]
+    assert f'"date": "{day}"' in block("SalesReportEndpoint")
+    assert eventually(lambda: sales_report.mails(day))
 
 
 def test_curl_is_told_the_region_of_the_local_cloud(cloud: Cloud) -> None:
