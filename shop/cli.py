@@ -371,7 +371,7 @@ def run_report(
 def get_report(
     day: Annotated[str, typer.Argument(metavar="DATE", help="The day, as YYYY-MM-DD.")],
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the CSV to a file, not to stdout.")
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the CSV to a file; - is stdout.")
     ] = None,
     stage: Stage = "local",
     as_json: Json = False,
@@ -381,6 +381,8 @@ def get_report(
     from shop.output import note, print_csv, print_json
 
     data = report.fetch(report.find(stage), day)
+    if output == "-":
+        output = None
     if output is not None:
         report.write(data, output)
         note(f"{len(data):,} bytes written to {output}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shop import target as targets
 from shop.deployed import stage_stacks
 from shop.local import cloud as local_cloud
+from shop.local import database as local_database
 from shop.local.paths import Paths
 from shop.names import construct_name
 from shop.queues import queue_name, stack_queues
@@ -37,9 +38,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Database:
-    """The local cloud's MariaDB: its process, its port on the loopback address, and its log."""
+    """The local cloud's MariaDB: its process (None where it died), its port on the loopback address, and its log."""
 
-    pid: int
+    pid: int | None
     port: int
     log_file: str
 
@@ -66,7 +67,8 @@ def check(stage: str) -> Health:
     local = local_cloud.status(local_cloud.default_folder())
     paths, served = Paths(local.folder), local.database
     log_file = str(paths.log_file)
-    database = Database(served.pid, served.port, str(paths.database_log)) if served else None
+    known = local_database.read(paths.database_json)
+    database = Database(served.pid if served else None, known.port, str(paths.database_log)) if known else None
     if local.cloud is None:
         return Health(stage, False, local.pid, None, log_file, [], [], database)
     found, depths = _deployed(stage)
@@ -113,7 +115,8 @@ def rows(health: Health) -> Iterator[tuple[str, str]]:
     if health.log_file is not None:
         yield "log", health.log_file
     if health.database is not None:
-        yield "database", f"port {health.database.port}, log {health.database.log_file}"
+        ended = "" if health.database.pid else "does not run (make up starts it), "
+        yield "database", f"{ended}port {health.database.port}, log {health.database.log_file}"
     for stack in health.stacks:
         yield f"stack {stack.name}", stack.status
     for queue in health.queues:

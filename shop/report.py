@@ -29,8 +29,10 @@ NO_DATABASE: Final = (
     "install one (Debian, Ubuntu: mariadb-server-core; macOS: brew install mariadb), then make up"
 )
 _EXTRACTOR_ERROR: Final = re.compile(r"the extractor failed: (\w+)")
+_UNREACHABLE: Final = "does the database run, and is it where the parameter dbUrl says?"
+_UNREACHABLE_HERE: Final = "make up starts the database where it does not run, make status says where its log is"
 _ADVICE: Final = {
-    "DatabaseUnreachable": "does the database run, and is it where the parameter dbUrl says?",
+    "DatabaseUnreachable": _UNREACHABLE,
     "DatabaseAccessDenied": "a deployment gives the users their rights and passwords: deploy again",
     "DatabaseObjectMissing": "a deployment migrates the schema: deploy again",
     "QueryTimedOut": "the database is busy, or report_query_seconds in stacks/settings.py is too short",
@@ -93,14 +95,16 @@ def run(where: Target, day: str | None = None) -> Report:
     answer = client.invoke(FunctionName=where.output("SalesReportFunctionName"), Payload=msgspec.json.encode(event))
     payload = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise ShopError(_failure(msgspec.json.decode(payload or b"null")))
+        raise ShopError(_failure(where.stage, msgspec.json.decode(payload or b"null")))
     return msgspec.json.decode(payload, type=Report)
 
 
-def _failure(error: Any) -> str:
+def _failure(stage: str, error: Any) -> str:
     line = f"no report was made: {function_error(error)}"
     named = _EXTRACTOR_ERROR.search(line)
     advice = _ADVICE.get(named[1]) if named else None
+    if advice == _UNREACHABLE and stage == target.LOCAL:
+        advice = _UNREACHABLE_HERE
     return f"{line}; {advice}" if advice else line
 
 

@@ -130,6 +130,15 @@ def test_status_of_a_running_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text in result.stdout
 
 
+@pytest.mark.parametrize(("pid", "shown"), [(88, "port 3306"), (None, "does not run (make up starts it), port 3306")])
+def test_status_says_whether_the_database_runs(monkeypatch: pytest.MonkeyPatch, pid: int | None, shown: str) -> None:
+    database = health.Database(pid, 3306, "/log")
+    found = Health("local", True, 77, "https://localhost:1", "/log", [], [], database)
+    monkeypatch.setattr(health, "check", lambda _: found)
+    assert f"database {shown}, log /log" in " ".join(run("status").stdout.split())
+    assert json.loads(run("status", "--json").stdout)["database"]["pid"] == pid
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [

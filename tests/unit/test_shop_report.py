@@ -144,12 +144,17 @@ def test_what_is_no_day_is_one_line(functions: FakeLambda, arguments: tuple[str,
 )
 def test_an_error_of_the_extractor_says_what_to_look_at(functions: FakeLambda, error_type: str, advice: str) -> None:
     functions.fail("ReportFailed", f"the extractor failed: {error_type}: database db.test:3306: a reason (1)")
-    result = run("report", "run")
+    result = run("report", "run", "--stage", "dev")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
     reason = f"ReportFailed: the extractor failed: {error_type}: database db.test:3306: a reason (1)"
     assert line.startswith(f"error: no report was made: {reason}; ")
     assert advice in line
+
+
+def test_a_local_database_that_has_ended_is_started_by_make_up(functions: FakeLambda) -> None:
+    functions.fail("ReportFailed", "the extractor failed: DatabaseUnreachable: database localhost:1: refused (2003)")
+    assert "; make up starts the database" in run("report", "run").stderr
 
 
 @pytest.mark.parametrize(
@@ -178,6 +183,13 @@ def test_a_csv_goes_to_a_file(kept: bytes, tmp_path: Path) -> None:
     assert result.stdout == ""
     assert result.stderr == f"{len(kept)} bytes written to {file}\n"
     assert file.read_bytes() == kept
+
+
+def test_a_dash_for_a_file_is_stdout(kept: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("report", "get", "2026-11-26", "--output", "-")
+    assert (result.stdout_bytes, result.stderr) == (kept, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("kept")
