@@ -1,0 +1,1 @@
+"""Has a bucket tell a topic of new objects, while the stack is deployed."""

@@ -1,0 +1,1 @@
+"""Makes a smaller image of each image that comes in."""
