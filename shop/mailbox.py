@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns.type_defs import SubscriptionTypeDef
 
 LONGEST_LINE = 500
-MOST_LINES = 20
+MOST_LINES = 60
 """Of a message that is shown to a person; an order's announcement has nine."""
 UNCONFIRMED = ("PendingConfirmation", "Deleted")
 """What SNS shows in the place of the ARN of a subscription that is not confirmed."""

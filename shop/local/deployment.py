@@ -33,7 +33,8 @@ _MARKER = "/serverless-shop/local-cloud/deployed"
 _INPUTS = ("app.py", "cdk.json", "stacks", "lambdas", "requirements.txt", "package-lock.json")
 _PROXY_SETTINGS = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 _RELEVANT = ("error", "failed", "❌", "denied", "cannot", "invalid")
-_FAILED = re.compile(r"\| (CREATE|UPDATE|DELETE)_FAILED +\|")
+# A line of the CDK's progress: stack | done/all | time | status | type | name (logical id) reason
+_FAILED = re.compile(r"(?P<stack>\S+) *\|.*\| (?:CREATE|UPDATE|DELETE)_FAILED +\| *\S+ *\| (?P<what>.*)")
 _MAXIMUM_ERROR_LENGTH = 600
 
 
@@ -176,7 +177,7 @@ def _progress_text(line: str) -> str | None:
 def reason(lines: Sequence[str]) -> str:
     """Why the CDK command line failed, in one line: what of its output speaks of an error, else its last lines."""
     # The first resource that could not be made: the others are cancelled, and their names may sound like errors.
-    failed = [line for line in lines if _FAILED.search(line)][:1]
+    failed = [f"{found['stack']}: {found['what']}" for line in lines if (found := _FAILED.match(line))][:1]
     relevant = [line for line in lines if any(word in line.lower() for word in _RELEVANT)]
     chosen = failed or relevant or [line for line in lines if line][-3:]
     text = " / ".join(dict.fromkeys(chosen)) or "it printed nothing"
