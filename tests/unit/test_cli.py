@@ -290,7 +290,7 @@ def test_the_mailbox_shows_each_mail_with_its_message(dev: Target, monkeypatch: 
     order = '{\n  "product": "[b]Tea\x1b[2J"\n}'
     mails = [
         Mail(topic, "New order A-1", order, {}, "2026-11-26T09:15:00.000Z"),
-        Mail("arn:aws:sns:x:1:alarms", "", "line\n" * 30 + "end", {}, "2026-11-26T09:15:02.000Z"),
+        Mail("arn:aws:sns:x:1:alarms", "", "line\n" * 70 + "end", {}, "2026-11-26T09:15:02.000Z"),
     ]
     monkeypatch.setattr(mailbox, "read", lambda _: mails)
     lines = run("mailbox").stdout.splitlines()
@@ -303,7 +303,11 @@ def test_the_mailbox_shows_each_mail_with_its_message(dev: Target, monkeypatch: 
         "    }",
         "",
     ]
-    assert lines[7:] == ["2026-11-26 09:15:02Z  alarms", *["    line"] * 20, "    … (--json has the whole message)"]
+    assert lines[7:] == [
+        "2026-11-26 09:15:02Z  alarms",
+        *["    line"] * mailbox.MOST_LINES,
+        "    … (--json has the whole message)",
+    ]
     assert dev.stage == "dev"
 
 

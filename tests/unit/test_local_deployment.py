@@ -96,7 +96,8 @@ def test_a_failures_reason_is_the_first_resource_that_failed() -> None:
     failed = "a-stack | 32/90 | 4:18:25 PM | CREATE_FAILED        | Custom::Migration | Migration (Migration) no right"
     cancelled = "a-stack | 33/90 | 4:18:25 PM | CREATE_FAILED        | AWS::SQS::Queue | Errors (Errors) cancelled"
     complete = "a-stack | 31/90 | 4:18:24 PM | CREATE_COMPLETE       | AWS::SQS::Queue | FailedReports (FailedReports)"
-    assert deployment.reason([complete, failed, cancelled, "❌  a-stack failed"]) == "a-stack: Migration (Migration) no right"
+    reason = deployment.reason([complete, failed, cancelled, "❌  a-stack failed"])
+    assert reason == "a-stack: Migration (Migration) no right"
 
 
 def test_stacks_can_be_left_out(tmp_path: Path) -> None:
