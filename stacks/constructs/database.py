@@ -91,7 +91,14 @@ class Database(Construct):
             # To begin with: RDS applies later minor versions by itself, and CloudFormation does not take them back.
             version=aws_rds.MariaDbEngineVersion.VER_11_4_10
         )
-        secret = aws_rds.DatabaseSecret(self, "Secret", username=master_user, exclude_characters=_UNSAFE_IN_PASSWORDS)
+        secret = aws_rds.DatabaseSecret(
+            self,
+            "Secret",
+            username=master_user,
+            exclude_characters=_UNSAFE_IN_PASSWORDS,
+            # Else a change of the rule would make a new password, and the instance would keep the old one.
+            replace_on_password_criteria_changes=True,
+        )
         secret.apply_removal_policy(removal_policy(self))  # a restored snapshot still has this password
         instance = aws_rds.DatabaseInstance(
             self,

@@ -312,7 +312,8 @@ def test_by_password_each_secret_has_its_readers_and_nobody_signs_in_by_iam() ->
 
 
 def test_by_iam_the_users_have_no_secrets(template: Template) -> None:
-    assert [_name(name) for name in resources(template, "AWS::SecretsManager::Secret")] == ["DatabaseSecret"]
+    [master] = resources(template, "AWS::SecretsManager::Secret")
+    assert "DatabaseSecret" in master  # with a hash of its rule, so that another rule makes another secret
 
 
 # Recording
