@@ -6,6 +6,7 @@ from aws_cdk import App, Aspects
 from cdk_nag import WriteNagSuppressionsToCloudFormationAspect
 
 from stacks.constructs.packages import PackageError
+from stacks.image_fanout import ImageFanoutStack
 from stacks.order_pipeline import OrderPipelineStack
 from stacks.order_service import OrderServiceStack
 from stacks.sales_report import SalesReportStack
@@ -18,6 +19,7 @@ def build(app: App) -> App:
     pipeline = OrderPipelineStack(app, settings)
     OrderServiceStack(app, settings, log_role=pipeline.log_role)
     SalesReportStack(app, settings, order_topic=pipeline.topic, log_role=pipeline.log_role)
+    ImageFanoutStack(app, settings)
     # Why a finding of cdk-nag stands goes with the template, for whoever checks that.
     Aspects.of(app).add(WriteNagSuppressionsToCloudFormationAspect())
     return app

@@ -12,7 +12,6 @@ from aws_cdk import (
     aws_lambda_destinations,
     aws_ssm,
 )
-from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.constructs.bucket import SecureBucket
@@ -227,11 +226,7 @@ class SalesReportStack(ShopStack):
             waiting_say="Announced orders wait to be recorded and nobody takes them.",
             waiting_entry="sales-waiting-in-the-queue",
         )
-        order_topic.add_subscription(
-            subscriptions.SqsSubscription(
-                orders.queue, raw_message_delivery=True, dead_letter_queue=orders.dead_letters
-            )
-        )
+        orders.subscribe_to(order_topic)
         return orders
 
     def _extractor(self) -> PythonFunction:

@@ -5,8 +5,10 @@ over the defaults below. Anything wrong (an unknown stage, an unknown name, a va
 `SettingsError`, whose text is one line that names the setting, the value and the rule.
 """
 
+import json
+import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,6 +27,8 @@ _SCHEDULE = (
     rf" {_CRON_FIELD}\)|rate\([1-9][0-9]* (minutes?|hours?|days?)\))\Z"
 )
 _INSTANCE_TYPE = r"\A[a-z][a-z0-9-]*\.[a-z0-9]+\Z"
+_PREFIX = r"\A(?!ingest\Z)[a-z][a-z0-9-]{0,29}\Z"
+_CONSTRUCT_ID = r"\A[A-Z][A-Za-z0-9]{0,39}\Z"
 _PATTERNS_IN_WORDS = {
     _STAGE_NAME: "1-20 lower-case letters, digits and hyphens, a letter first",
     _EMAIL: "an e-mail address",
@@ -32,6 +36,8 @@ _PATTERNS_IN_WORDS = {
     _PRINCIPAL_ARN: "an IAM principal's ARN, such as arn:aws:iam::111122223333:role/operator",
     _SCHEDULE: "cron(minutes hours day-of-month month day-of-week year), one of the days a ?, or rate(value unit)",
     _INSTANCE_TYPE: "an instance type without its db., such as t4g.micro",
+    _PREFIX: "1-30 lower-case letters, digits and hyphens, a letter first, and not ingest",
+    _CONSTRUCT_ID: "1-40 letters and digits, a capital letter first",
 }
 
 StageName = Annotated[str, Meta(pattern=_STAGE_NAME)]
@@ -45,14 +51,41 @@ MemoryMegabytes = Annotated[int, Meta(ge=128, le=10240)]
 """AWS Lambda quotas: memory from 128 MB to 10,240 MB."""
 TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
 """AWS Lambda quotas: a function runs for at most 900 seconds."""
+ImageSuffix = Literal[".jpg", ".jpeg", ".JPG", ".png", ".webp"]
 LogRetentionDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]  # fmt: skip
 """The retention periods that Amazon CloudWatch Logs offers (PutRetentionPolicy)."""
 
 
+_IMAGE_BYTES_A_PIXEL = 6
+_BESIDE_THE_IMAGE_MB = 120
+"""What resizing takes at its peak: so many bytes for each pixel (an image that cannot be decoded at a reduced scale,
+and its converted copy), the file, and the interpreter with its libraries."""
+
+
 class SettingsError(ValueError):
     """A setting is wrong; the text is one line that names the setting, the value and the rule."""
+
+
+class ImageSize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the sizes that images are made in: it has a queue and a function of its own."""
+
+    prefix: Annotated[str, Meta(pattern=_PREFIX)]
+    """Where the results are in the bucket, without the slash."""
+    function: Annotated[str, Meta(pattern=_CONSTRUCT_ID)]
+    """The function's construct id."""
+    width: Annotated[int, Meta(ge=1, le=4_096)]
+    height: Annotated[int, Meta(ge=1, le=4_096)]
+    """Pixels that the image is made to fit into."""
+    quality: Annotated[int, Meta(ge=1, le=95)] = 85
+    """Of the encoder. Pillow, "JPEG: Saving": above 95 files grow and images do not get better."""
+    format: Literal["jpeg", "webp"] = "jpeg"
+
+    @property
+    def queue(self) -> str:
+        """The queue's construct id: the prefix in Pascal case."""
+        return "".join(word[:1].upper() + word[1:] for word in self.prefix.split("-"))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +165,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The first deployment fills the database with a café's products and some days' orders."""
     vpc_flow_logs: bool = True
 
+    image_sizes: Annotated[tuple[ImageSize, ...], Meta(min_length=1)] = (
+        ImageSize(prefix="thumbnail", function="CreateThumbnail", width=128, height=128),
+        ImageSize(prefix="mobile", function="CreateMobileImage", width=640, height=640),
+    )
+    image_suffixes: Annotated[tuple[ImageSuffix, ...], Meta(min_length=1)] = (".jpg",)
+    """Of keys whose objects are images to make smaller; S3 tells upper case from lower case."""
+    image_memory_mb: MemoryMegabytes = 1_024
+    image_timeout_seconds: TimeoutSeconds = 30
+    image_max_megapixels: Annotated[int, Meta(ge=1, le=1_000)] = 60
+    """Larger images are refused, because they would not fit into the memory."""
+    image_max_file_mb: Annotated[int, Meta(ge=1, le=5_000)] = 100
+    image_max_concurrency: Annotated[int, Meta(ge=2, le=1_000)] = 20
+    """For each size. AWS Lambda, MaximumConcurrency of an SQS event source: 2 to 1,000."""
+    image_originals_days: Annotated[int, Meta(ge=1)] = 30
+    """How long originals are kept."""
+    image_old_versions_days: Annotated[int, Meta(ge=1)] = 1
+    """How long an image that was overwritten or deleted is kept."""
+    image_emails: tuple[Email, ...] = ()
+    """Who gets a mail for each original that comes in."""
+
 
 STAGES: Mapping[str, Mapping[str, Any]] = {
     "local": {
@@ -153,6 +206,8 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
         "sales_recorder_timeout_seconds": 3,
         "sales_recorder_max_concurrency": 2,
         "vpc_flow_logs": False,
+        "image_timeout_seconds": 3,
+        "image_max_concurrency": 4,
     },
     "dev": {"sample_data": True},
     "test": {"log_retention_days": 14},
@@ -178,7 +233,8 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
 def load_settings(context: Mapping[str, Any]) -> Settings:
     """The settings of the stage that the CDK context names (`stage`, default `dev`), with the context's overrides.
 
-    Values may be text, as `cdk -c` gives them: numbers and booleans are read from it, lists by their commas.
+    Values may be text, as `cdk -c` gives them: numbers and booleans are read from it, lists by their commas, or
+    as JSON where they begin with `[`.
     Keys of CDK's own and of plug-ins, which have a `:`, `@` or `/` in them, are passed over.
 
     Raises:
@@ -193,7 +249,7 @@ def load_settings(context: Mapping[str, Any]) -> Settings:
         if name not in _FIELDS or name == "stage":
             raise SettingsError(_unknown(name))
         is_list = isinstance(_FIELDS[name].default, tuple)
-        values[name] = _split(value) if is_list and isinstance(value, str) else value
+        values[name] = _read_list(name, value) if is_list and isinstance(value, str) else value
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -206,7 +262,7 @@ def _check(settings: Settings) -> None:
     """What types cannot say.
 
     Raises:
-        SettingsError: the time zone is unknown, or two settings contradict each other.
+        SettingsError: the time zone is unknown, or settings contradict each other.
     """
     if settings.time_zone not in zoneinfo.available_timezones():
         raise SettingsError(
@@ -218,6 +274,31 @@ def _check(settings: Settings) -> None:
             f"database_sign_in: 'password' is refused for stage {settings.stage}: "
             "Expected iam with build_for aws, where nothing in the isolated subnets can read a secret"
         )
+    _check_images(settings)
+
+
+def _check_images(settings: Settings) -> None:
+    sizes = settings.image_sizes
+    names = [*(size.queue for size in sizes), *(size.function for size in sizes)]
+    if repeated := _first_repeated(names):
+        raise SettingsError(
+            f"image_sizes: {repeated!r} is refused for stage {settings.stage}: "
+            "Expected prefixes and functions that name each queue (Pascal case) and function once"
+        )
+    if repeated := _first_repeated(settings.image_suffixes):
+        raise SettingsError(
+            f"image_suffixes: {repeated!r} is refused for stage {settings.stage}: Expected each suffix once"
+        )
+    needed_mb = _IMAGE_BYTES_A_PIXEL * settings.image_max_megapixels + settings.image_max_file_mb + _BESIDE_THE_IMAGE_MB
+    if settings.image_memory_mb < needed_mb:
+        raise SettingsError(
+            f"image_memory_mb: {settings.image_memory_mb} is refused for stage {settings.stage}: Expected >= "
+            f"{needed_mb} for {settings.image_max_megapixels} megapixels in a file of {settings.image_max_file_mb} MB"
+        )
+
+
+def _first_repeated(values: Sequence[str]) -> str | None:
+    return next((value for value in values if values.count(value) > 1), None)
 
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -229,8 +310,13 @@ def _unknown(name: str) -> str:
     return f"{name}: unknown setting{guess}; class Settings in stacks/settings.py has them all"
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _read_list(name: str, text: str) -> Any:
+    if not text.startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{name}: {text!r} is not JSON: {error}") from error
 
 
 def _in_words(problem: str, values: Mapping[str, Any]) -> str:
@@ -239,9 +325,21 @@ def _in_words(problem: str, values: Mapping[str, Any]) -> str:
     place = path.rstrip("`")
     if not place:
         return f"stage {values['stage']}: {rule}"
-    name = place.partition("[")[0]
     for pattern, words in _PATTERNS_IN_WORDS.items():
         rule = rule.replace(f"`str` matching regex {pattern!r}", words)
-    if choices := get_args(_FIELDS[name].type) if rule.startswith("Invalid enum value") else ():
+    expected, value = _at(place, values)
+    if choices := get_args(expected) if rule.startswith("Invalid enum value") else ():
         rule = f"Expected one of {', '.join(map(str, choices))}"
-    return f"{place}: {values[name]!r} is refused for stage {values['stage']}: {rule}"
+    return f"{place}: {value!r} is refused for stage {values['stage']}: {rule}"
+
+
+def _at(place: str, values: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The type and the value of what stands at a place, such as `image_sizes[1].format`."""
+    expected: Any = Settings
+    value: Any = values
+    for name, index in re.findall(r"(\w+)(?:\[(\d+)\])?", place):
+        expected, value = msgspec.structs.fields(expected), value[name]
+        expected = next(field.type for field in expected if field.name == name)
+        if index:
+            expected, value = get_args(expected)[0], value[int(index)]
+    return expected, value

@@ -7,17 +7,15 @@ which nothing logs. CloudFormation's request and answer, which are logged and sh
 import json
 import os
 import time
-import urllib.request
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from shared import custom_resource
 from shared.aws import Context, RemainingTime, error_code
-from shared.log import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -25,11 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _PHYSICAL_ID: Final = "database-schema"
-_LONGEST_REASON: Final = 1_000
-"""Characters; an answer may have 4,096 bytes ("Custom resource response objects", AWS CloudFormation User Guide)."""
 _RESERVE_SECONDS: Final = 10
 """What is left for the answer, without which CloudFormation would wait for the time it is told to."""
-_ANSWER_TIMEOUT_SECONDS: Final = 5
 _NOT_READY: Final = {"ResourceNotReadyException", "ResourceConflictException"}
 """After some weeks without an invocation Lambda takes a function's connection to its VPC away. The next invocation is
 refused and starts to bring it back, those meanwhile are refused as well ("Lambda function states", AWS Lambda
@@ -47,19 +42,14 @@ class MigrationFailed(Exception):
 def handler(event: Mapping[str, Any], context: Context) -> None:
     """Migrates for a Create or an Update, does nothing for a Delete, and tells CloudFormation the outcome.
 
-    AWS CloudFormation User Guide, "Custom resource request types". Whatever fails fails the deployment, which names
-    the reason and rolls back; Lambda does not try again, because nothing is raised.
+    Whatever fails fails the deployment, which names the reason and rolls back.
     """
-    logger.info("request", extra={"type": event["RequestType"]})
-    try:
+
+    def work() -> None:
         if event["RequestType"] != "Delete":
             _migrate(context.get_remaining_time_in_millis)
-    except Exception as error:  # noqa: BLE001 (CloudFormation waits until it is told)
-        reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-        logger.error("database not migrated", extra={"reason": reason})
-        _answer(event, "FAILED", reason)
-    else:
-        _answer(event, "SUCCESS", "")
+
+    custom_resource.run(event, work, _PHYSICAL_ID)
 
 
 def _migrate(remaining_ms: RemainingTime) -> None:
@@ -111,20 +101,3 @@ def _secret(arn: str) -> dict[str, str]:
 def _password(secret_arn: str | None) -> str | None:
     """The password in a user's secret; None where there is none, because the user signs in by IAM."""
     return _secret(secret_arn)["password"] if secret_arn else None
-
-
-def _answer(event: Mapping[str, Any], status: str, reason: str) -> None:
-    body = {
-        "Status": status,
-        "Reason": reason,
-        "PhysicalResourceId": event.get("PhysicalResourceId", _PHYSICAL_ID),
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
-    }
-    # The signature of the URL holds for no content type at all.
-    request = urllib.request.Request(  # noqa: S310 (CloudFormation's own address)
-        event["ResponseURL"], json.dumps(body).encode(), {"Content-Type": ""}, method="PUT"
-    )
-    with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_SECONDS) as response:  # noqa: S310
-        assert response.status == HTTPStatus.OK  # noqa: S101 (urlopen raises for all others)

@@ -76,10 +76,14 @@ class PythonFunction(aws_lambda.Function):
             why += " Lambda itself needs the EC2 actions on all; the function's code is denied them."
         acknowledge(role, "AwsSolutions-IAM5[Resource::*]", why)
 
-    def allow(self, *actions: str, on: str | list[str]) -> None:
-        """Lets the function do exactly these actions on exactly these resources (ARNs)."""
+    def allow(
+        self, *actions: str, on: str | list[str], conditions: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        """Lets the function do exactly these actions on exactly these resources (ARNs), where the conditions hold."""
         resources = [on] if isinstance(on, str) else on
-        self.add_to_role_policy(aws_iam.PolicyStatement(actions=list(actions), resources=resources))
+        self.add_to_role_policy(
+            aws_iam.PolicyStatement(actions=list(actions), resources=resources, conditions=conditions)
+        )
 
 
 def _let_lambda_attach(role: aws_iam.Role) -> None:

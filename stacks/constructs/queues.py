@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, aws_cloudwatch, aws_iam, aws_lambda, aws_sqs
+from aws_cdk import Duration, Stack, aws_cloudwatch, aws_iam, aws_lambda, aws_sns, aws_sqs
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.constructs.function import PythonFunction
@@ -45,7 +46,7 @@ class DeadLetterQueue(aws_sqs.Queue):
         )
         for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
             acknowledge(self, rule, "This is where failures end: a person redrives from here.")
-        alarms.when_above(f"{construct_id}NotEmpty", depth, 0, says=says, entry=runbook_entry)
+        alarms.when_above(f"{_name_in_stack(self)}NotEmpty", depth, 0, says=says, entry=runbook_entry)
 
 
 class WorkQueue(Construct):
@@ -110,6 +111,15 @@ class WorkQueue(Construct):
             "A mapping of a queue has no destination; the queue's redrive policy is where failures end.",
         )
 
+    def subscribe_to(self, topic: aws_sns.Topic) -> aws_sns.Subscription:
+        """Has the topic's messages put on the queue as they were published, and those that cannot be with its failures.
+
+        The queues' policies let this topic send to them.
+        """
+        return topic.add_subscription(
+            subscriptions.SqsSubscription(self.queue, raw_message_delivery=True, dead_letter_queue=self.dead_letters)
+        )
+
     def restrict_to(self, *, senders: Sequence[aws_iam.IRole], operators: Sequence[str]) -> None:
         """Denies sending to all but the senders and the operators, and taking messages to all but worker and operators.
 
@@ -134,3 +144,9 @@ class WorkQueue(Construct):
                 conditions={"ArnNotLike": {"aws:PrincipalArn": [*roles, *operators]}},
             )
         )
+
+
+def _name_in_stack(construct: Construct) -> str:
+    """The construct's id with those of the constructs that it is in, so that no two of a stack have the same."""
+    levels_above = len(Stack.of(construct).node.scopes)
+    return "".join(scope.node.id for scope in construct.node.scopes[levels_above:])

@@ -57,11 +57,17 @@ class SecureTopic(aws_sns.Topic):
         function.allow("sns:Publish", on=self.topic_arn)
         function.allow(*_USE_OF_KEY, on=self._key.key_arn)
 
-    def allow_publishing_by_service(self, service: str) -> None:
-        """Lets an AWS service publish here on behalf of this account; the key must let it too."""
+    def allow_publishing_by_service(self, service: str, *, source_arn: str | None = None) -> None:
+        """Lets an AWS service publish here on behalf of this account, or only of its one resource `source_arn`.
+
+        The key must let the service too.
+        """
         self.add_to_resource_policy(
             aws_iam.PolicyStatement(
-                principals=[_of_this_account(self, service)], actions=["sns:Publish"], resources=[self.topic_arn]
+                principals=[_of_this_account(self, service)],
+                actions=["sns:Publish"],
+                resources=[self.topic_arn],
+                conditions={"ArnEquals": {"aws:SourceArn": source_arn}} if source_arn else None,
             )
         )
 
