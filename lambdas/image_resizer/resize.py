@@ -1,0 +1,313 @@
+"""Makes a small sRGB image of an image file: pure, no AWS.
+
+An image is decoded at the smallest scale that its format offers and reduced; only then is it turned upright and
+converted to sRGB, so that the costly steps see few pixels. What a bad file does to the decoders ends as `BadImage`.
+docs/decisions/0015 has what was measured for the choices made here.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+
+# Image.open loads the plugins of the first four itself; for these two, unless they are there, it would load all.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format, TiffImagePlugin.TiffImageFile.format)
+_MAX_SIDE = 65_535
+"""Pixels; the most that a JPEG or a GIF can have. Pillow keeps a pointer for each row, which no pixel count limits."""
+_MAX_RUN_LENGTH_PIXELS = 4_000_000
+"""Of a run-length encoded BMP, which Pillow decodes in Python, at about a second for a million pixels at worst."""
+_MAX_SCANS = 100
+"""Of a JPEG: encoders write about ten, and each costs a pass over the whole image (libjpeg-turbo, "fuzz/": 500)."""
+_REDUCING_GAP = 1.5
+"""At least this factor is left to LANCZOS; the rest is averaged, which is faster."""
+_STRIP_PIXELS = 1_000_000
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA"}
+"""The modes whose colours are multiplied by their transparency, and the same without."""
+
+_EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation (Exif 2.32, 4.6.4 A, tag Orientation); 1 is upright."""
+_SIDEWAYS = range(5, 9)
+
+
+class BadImage(Exception):
+    """The file cannot be made into an image, now or ever; `reason` says why in a line."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to make: the box that the image must fit, in pixels, and how it is encoded."""
+
+    width: int
+    height: int
+    quality: int
+    """1 to 95, as the encoders understand it."""
+    image_format: Literal["jpeg", "webp"]
+    max_pixels: int
+    """Files with more are refused, by what their header says, before anything is decoded."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """An encoded image without metadata, and its size in pixels."""
+
+    content: bytes
+    content_type: str
+    width: int
+    height: int
+
+
+def resize(source: BinaryIO, spec: Spec) -> Result:
+    """Makes an image that fits the box, upright and in sRGB; an animation gives its first frame.
+
+    The content of `source` decides what format it is read as. The same content and spec give the same bytes. An image
+    that fits already keeps its size. Transparency is kept for WebP and laid on white for JPEG.
+
+    Raises:
+        BadImage: the file is empty, no JPEG, PNG, WebP, GIF, BMP or TIFF, cut short or corrupt, or too large.
+    """
+    if not source.seek(0, io.SEEK_END):
+        raise BadImage("the file is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd metadata, which goes anyway
+        with _blame_on_file():
+            image = _open(source, spec.max_pixels)
+            small = _to_srgb(_upright_and_small(image, (spec.width, spec.height)), image.info.get("icc_profile"))
+    return _encode(small, spec)
+
+
+@contextmanager
+def _blame_on_file() -> Iterator[None]:
+    """Turns whatever Pillow raises while it reads a file into `BadImage`: its parsers have no common exception."""
+    try:
+        yield
+    except BadImage:
+        raise
+    except Exception as error:
+        detail = " ".join(str(error).split()) or "no detail"
+        raise BadImage(f"the file cannot be decoded: {type(error).__name__}: {detail}") from error
+
+
+def _open(source: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
+    """Reads the header. Pillow's own limit is set to ours: it guards what a decoder allocates before we can look."""
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        image = Image.open(source, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise BadImage("no JPEG, PNG, WebP, GIF, BMP or TIFF image, or its header is broken") from error
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"more than {max_pixels:,} pixels, by its header: {error}") from error
+    _check_size(image, max_pixels)
+    _check_cost(image, source, max_pixels)
+    return image
+
+
+def _check_size(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadImage(f"{width:,} by {height:,} are {width * height:,} pixels, more than {max_pixels:,}")
+    if max(width, height) > _MAX_SIDE:
+        raise BadImage(f"{width:,} by {height:,}: a side is longer than {_MAX_SIDE:,} pixels")
+
+
+def _check_cost(image: ImageFile.ImageFile, source: BinaryIO, max_pixels: int) -> None:
+    """Refuses what would take far more memory or time than its size in pixels lets expect."""
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        tile = int(tags.get(0x0142, 0)) * int(tags.get(0x0143, 0))  # TileWidth, TileLength
+        if tile > max_pixels:
+            raise BadImage(f"a TIFF tile of {tile:,} pixels, more than {max_pixels:,}")
+    if image.tile and image.tile[0][0] == "bmp_rle" and image.width * image.height > _MAX_RUN_LENGTH_PIXELS:
+        raise BadImage(f"a run-length encoded BMP of more than {_MAX_RUN_LENGTH_PIXELS:,} pixels")
+    if image.format in {"JPEG", "MPO"} and (scans := _scans(source)) > _MAX_SCANS:
+        raise BadImage(f"a JPEG of {scans:,} scans, more than {_MAX_SCANS:,}")
+
+
+def _scans(source: BinaryIO) -> int:
+    """How often a JPEG's marker "start of scan" is in the file, put back to where it was."""
+    position = source.seek(0, io.SEEK_CUR)
+    source.seek(0)
+    scans, last = 0, b""
+    while block := source.read(1 << 20):
+        scans += (last + block).count(b"\xff\xda")
+        last = block[-1:]
+    source.seek(position)
+    return scans
+
+
+def _upright_and_small(image: ImageFile.ImageFile, box: tuple[int, int]) -> Image.Image:
+    """The image within the box, in one of the modes `_working_mode` gives."""
+    orientation = _orientation(image)
+    sideways = orientation in _SIDEWAYS
+    width, height = _fit(image.size[::-1] if sideways else image.size, box)
+    size = (height, width) if sideways else (width, height)
+    scaled = image.draft(None, size)  # JPEG's decoder can give 1/2, 1/4 or 1/8
+    area = scaled[1] if scaled else (0, 0, *image.size)
+    small = _reduce(image, size, (area[2], area[3]))
+    return small.transpose(_TURNS[orientation]) if orientation in _TURNS else small
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """The EXIF orientation; 1 where it has none or a broken one, and for TIFF, which Pillow turns as it loads it."""
+    if image.format == "TIFF":
+        return 1
+    if image.format == "PNG":
+        image.load()  # its EXIF may come after the pixels; what is wrong with these must not be hidden here
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - broken metadata is no reason to refuse a picture, whatever its parser raises
+        return 1
+
+
+def _fit(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """The largest size within the box with the same aspect, to the nearest pixel and at least 1; never enlarged."""
+    (width, height), (box_width, box_height) = size, box
+    if width <= box_width and height <= box_height:
+        return size
+    aspect = width / height
+    if box_width / box_height >= aspect:
+        return _nearest(box_height * aspect, lambda x: abs(aspect - x / box_height)), box_height
+    return box_width, _nearest(box_width / aspect, lambda y: abs(aspect - box_width / y) if y else 0)
+
+
+def _nearest(length: float, error: Callable[[int], float]) -> int:
+    """Of the whole pixels beside the length, that whose aspect is nearer, as `Image.thumbnail` rounds."""
+    return max(min(math.floor(length), math.ceil(length), key=error), 1)
+
+
+def _reduce(image: ImageFile.ImageFile, size: tuple[int, int], area: tuple[float, float]) -> Image.Image:
+    """Averages by a whole factor, then resamples what is left with LANCZOS.
+
+    The area is what of the decoded image, in its pixels, the original covers: a scaled JPEG's last row and column
+    may be cells that it covers in part.
+    """
+    image.load()
+    factors = tuple(max(1, int(length / target / _REDUCING_GAP)) for length, target in zip(area, size, strict=True))
+    reduced = _averaged(image, (factors[0], factors[1]))
+    box = (0, 0, area[0] / factors[0], area[1] / factors[1])
+    return reduced.resize(size, Image.Resampling.LANCZOS, box=box)
+
+
+def _averaged(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
+    """The image in its working mode, reduced; in strips, so that no second image of the full size is in memory."""
+    mode = _working_mode(image)
+    if image.mode == mode:
+        return image.reduce(factors)
+    across, down = factors
+    reduced = Image.new(mode, (math.ceil(image.width / across), math.ceil(image.height / down)))
+    rows = max(1, _STRIP_PIXELS // image.width // down) * down
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        reduced.paste(_converted(strip, mode).reduce(factors), (0, top // down))
+    return reduced
+
+
+def _working_mode(image: Image.Image) -> str:
+    """The mode in which pixels can be averaged: with transparency, colours that are multiplied by it.
+
+    Raises:
+        BadImage: pixels of 32 bits, whose black and white no standard fixes.
+    """
+    if image.mode in {"I", "F"}:
+        raise BadImage("pixels of 32 bits a channel are not supported")
+    if image.mode in {"CMYK", "LAB"}:
+        return image.mode
+    if image.mode.startswith("I;16"):
+        return "L"
+    if image.has_transparency_data:
+        return "La" if image.mode == "LA" else "RGBa"
+    return "L" if image.mode in {"1", "L"} else "RGB"
+
+
+def _converted(strip: Image.Image, mode: str) -> Image.Image:
+    if strip.mode.startswith("I;16"):
+        return strip.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    if mode == "RGBa" and strip.mode not in {"RGBA", "RGBa"}:
+        return strip.convert("RGBA").convert("RGBa")
+    return strip.convert(mode)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The image in L, RGB or RGBA, its colours by the embedded profile, or plainly where that is broken."""
+    if image.mode in _STRAIGHT:
+        straight = image.convert(_STRAIGHT[image.mode])
+        coloured = _to_srgb(straight.convert(straight.mode.removesuffix("A")), profile).convert("RGB")
+        coloured.putalpha(straight.getchannel("A"))
+        return coloured
+    converted = _by_profile(image, profile) if profile or image.mode == "LAB" else None
+    return converted or (image if image.mode in {"L", "RGB"} else image.convert("RGB"))
+
+
+def _by_profile(image: Image.Image, profile: bytes | None) -> Image.Image | None:
+    """The image in sRGB by its profile (Lab's is implied); None where the profile is broken or of another mode."""
+    try:
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+        converted = ImageCms.profileToProfile(
+            image,
+            embedded,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return _by_profile(image, None) if profile and image.mode == "LAB" else None
+    if converted is None:
+        return None
+    return converted.convert("L") if image.mode == "L" else converted
+
+
+def _encode(image: Image.Image, spec: Spec) -> Result:
+    """Encodes without metadata: what Pillow would copy from `info` is not there."""
+    image.info = {}
+    if spec.image_format == "webp":
+        return Result(_saved(image, "WEBP", quality=spec.quality), "image/webp", *image.size)
+    flat = _on_white(image)
+    with _room_for_a_whole_jpeg(image.size):
+        candidates = [
+            _saved(flat, "JPEG", quality=spec.quality, optimize=True, progressive=progressive)
+            for progressive in (False, True)
+        ]
+    return Result(min(candidates, key=len), "image/jpeg", *image.size)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+@contextmanager
+def _room_for_a_whole_jpeg(size: tuple[int, int]) -> Iterator[None]:
+    """Pillow's buffer for an optimised JPEG, a byte a pixel, is too small for noise at a quality of 94."""
+    usual = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(usual, 2 * size[0] * size[1])
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = usual
+
+
+def _saved(image: Image.Image, image_format: str, **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, image_format, **options)
+    return content.getvalue()
