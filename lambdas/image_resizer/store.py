@@ -29,6 +29,7 @@ T = TypeVar("T")
 _SEQUENCER: Final = "source-sequencer"
 _VERSION: Final = "source-version"
 _CHUNK_BYTES: Final = 1024 * 1024
+"""An object is read in pieces, because newer Pythons' `http.client` needs half as much again to read it at once."""
 _NOT_FOUND: Final = 404
 _GONE: Final = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}
 """The last is S3's answer where the version asked for is a delete marker ("Working with delete markers")."""
