@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
-from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 # Image.open loads the plugins of the first four itself; for these two, unless they are there, it would load all.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format, TiffImagePlugin.TiffImageFile.format)
@@ -23,12 +23,15 @@ _MAX_RUN_LENGTH_PIXELS = 4_000_000
 """Of a run-length encoded BMP, which Pillow decodes in Python, at about a second for a million pixels at worst."""
 _MAX_SCANS = 100
 """Of a JPEG: encoders write about ten, and each costs a pass over the whole image (libjpeg-turbo, "fuzz/": 500)."""
+_BYTES_A_PIXEL = 4
+"""Of a decoded image, as Pillow holds it."""
 _REDUCING_GAP = 1.5
 """At least this factor is left to LANCZOS; the rest is averaged, which is faster."""
 _STRIP_PIXELS = 1_000_000
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA"}
 """The modes whose colours are multiplied by their transparency, and the same without."""
 
+_TILE_WIDTH, _TILE_LENGTH = 0x0142, 0x0143
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,12 +83,13 @@ def resize(source: BinaryIO, spec: Spec) -> Result:
     The content of `source` decides what format it is read as. The same content and spec give the same bytes. An image
     that fits already keeps its size. Transparency is kept for WebP and laid on white for JPEG.
 
+    Takes `source` over: it is closed afterwards, and before decoding where the decoder has a copy of its own. At its
+    peak it takes, beside the file, 12 bytes for each of `max_pixels` (docs/decisions/0015).
+
     Raises:
         BadImage: the file is empty, no JPEG, PNG, WebP, GIF, BMP or TIFF, cut short or corrupt, or too large.
     """
-    if not source.seek(0, io.SEEK_END):
-        raise BadImage("the file is empty")
-    with warnings.catch_warnings():
+    with source, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, which goes anyway
         with _blame_on_file():
             image = _open(source, spec.max_pixels)
@@ -107,6 +111,8 @@ def _blame_on_file() -> Iterator[None]:
 
 def _open(source: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     """Reads the header. Pillow's own limit is set to ours: it guards what a decoder allocates before we can look."""
+    if not source.seek(0, io.SEEK_END):
+        raise BadImage("the file is empty")
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         image = Image.open(source, formats=_FORMATS)
@@ -116,7 +122,26 @@ def _open(source: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
         raise BadImage(f"more than {max_pixels:,} pixels, by its header: {error}") from error
     _check_size(image, max_pixels)
     _check_cost(image, source, max_pixels)
+    if isinstance(image, WebPImagePlugin.WebPImageFile):
+        source.close()
+        image._decoder = _FirstFrame(image._decoder)
     return image
+
+
+class _FirstFrame:
+    """A decoder of WebP that is gone once it has given a frame.
+
+    It holds two images of the full size and a copy of the file, which would stay while Pillow makes two more.
+    """
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+
+    def get_next(self) -> Any:
+        """The frame and its time, as `WebPImageFile` asks for it."""
+        frame = self._decoder.get_next()
+        self._decoder = None
+        return frame
 
 
 def _check_size(image: ImageFile.ImageFile, max_pixels: int) -> None:
@@ -129,15 +154,23 @@ def _check_size(image: ImageFile.ImageFile, max_pixels: int) -> None:
 
 def _check_cost(image: ImageFile.ImageFile, source: BinaryIO, max_pixels: int) -> None:
     """Refuses what would take far more memory or time than its size in pixels lets expect."""
-    if image.format == "TIFF":
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        tile = int(tags.get(0x0142, 0)) * int(tags.get(0x0143, 0))  # TileWidth, TileLength
-        if tile > max_pixels:
-            raise BadImage(f"a TIFF tile of {tile:,} pixels, more than {max_pixels:,}")
+    piece = _tiff_piece(image) if isinstance(image, TiffImagePlugin.TiffImageFile) else 0
+    if piece > max_pixels * _BYTES_A_PIXEL:
+        raise BadImage(f"a TIFF strip or tile of {piece:,} bytes, more than {max_pixels * _BYTES_A_PIXEL:,}")
     if image.tile and image.tile[0][0] == "bmp_rle" and image.width * image.height > _MAX_RUN_LENGTH_PIXELS:
         raise BadImage(f"a run-length encoded BMP of more than {_MAX_RUN_LENGTH_PIXELS:,} pixels")
-    if image.format in {"JPEG", "MPO"} and (scans := _scans(source)) > _MAX_SCANS:
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and (scans := _scans(source)) > _MAX_SCANS:
         raise BadImage(f"a JPEG of {scans:,} scans, more than {_MAX_SCANS:,}")
+
+
+def _tiff_piece(image: TiffImagePlugin.TiffImageFile) -> int:
+    """Bytes of a strip or tile, which libtiff decodes whole beside the image (TIFF 6.0, sections 3, 8 and 15)."""
+    tags = image.tag_v2
+    samples = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    bits = max(samples) * max(len(samples), tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1), 1)
+    width = tags.get(_TILE_WIDTH, tags[TiffImagePlugin.IMAGEWIDTH])
+    length = tags.get(_TILE_LENGTH, min(tags.get(TiffImagePlugin.ROWSPERSTRIP, _MAX_SIDE), max(image.size)))
+    return int(width * length * bits // 8)
 
 
 def _scans(source: BinaryIO) -> int:
@@ -209,7 +242,7 @@ def _averaged(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
     """The image in its working mode, reduced; in strips, so that no second image of the full size is in memory."""
     mode = _working_mode(image)
     if image.mode == mode:
-        return image.reduce(factors)
+        return image if factors == (1, 1) else image.reduce(factors)
     across, down = factors
     reduced = Image.new(mode, (math.ceil(image.width / across), math.ceil(image.height / down)))
     rows = max(1, _STRIP_PIXELS // image.width // down) * down
