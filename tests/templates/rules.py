@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _ATTACHES_TO_A_VPC = {
 _DATABASE = "AWS::RDS::DBInstance"
 _SCHEDULE = "AWS::Scheduler::Schedule"
 _BUCKET = "AWS::S3::Bucket"
+_NOTIFICATIONS = "Custom::BucketNotifications"
+_S3 = "s3.amazonaws.com"
 
 
 def log_groups_have_retention(template: Template) -> Iterator[str]:
@@ -357,6 +360,35 @@ def secrets_are_in_no_template_or_environment(template: Template) -> Iterator[st
                 yield f"{name}: {variable} looks like a secret"
 
 
+def functions_write_nothing_that_starts_them(template: Template) -> Iterator[str]:
+    """No role may write objects where a bucket announces new ones: that could go round for ever."""
+    for name, notifications in resources(template, _NOTIFICATIONS).items():
+        bucket = _reference(notifications["BucketName"])
+        for policy, statement in _identity_statements(template):
+            writes = any(fnmatchcase("s3:PutObject", action) for action in _as_list(statement["Action"]))
+            patterns = [_object_pattern(resource, bucket) for resource in _as_list(statement["Resource"])]
+            loops = any(pattern and _overlap(pattern, notifications["Prefix"]) for pattern in patterns)
+            if statement["Effect"] == "Allow" and writes and loops:
+                yield f"{policy}: may write what {name} announces"
+
+
+def notified_topics_let_in_their_bucket_only(template: Template) -> Iterator[str]:
+    """A topic that a bucket's notifications go to lets S3 publish on behalf of this account's one bucket."""
+    for name, notifications in resources(template, _NOTIFICATIONS).items():
+        bucket, topic = _reference(notifications["BucketName"]), _reference(notifications["TopicArn"])
+        letting_in = [
+            statement
+            for policy in resources(template, "AWS::SNS::TopicPolicy").values()
+            if topic in map(_reference, policy["Topics"])
+            for statement in policy["PolicyDocument"]["Statement"]
+            if _may_publish(statement, _S3)
+        ]
+        if not letting_in:
+            yield f"{name}: S3 may not publish on its topic"
+        if not all(_for_this_account(found) and _for_this_resource(found, bucket) for found in letting_in):
+            yield f"{name}: any bucket or account may have S3 publish on its topic"
+
+
 ALL: list[Rule] = [
     log_groups_have_retention,
     functions_log_as_json_to_a_declared_group,
@@ -384,6 +416,8 @@ ALL: list[Rule] = [
     security_groups_admit_groups_only,
     networks_have_no_way_out,
     secrets_are_in_no_template_or_environment,
+    functions_write_nothing_that_starts_them,
+    notified_topics_let_in_their_bucket_only,
 ]
 
 
@@ -491,9 +525,37 @@ def _publishing_services(template: Template, topic: str) -> set[str]:
 
 def _services_of_key(template: Template, key: str) -> set[str]:
     return {
-        statement["Principal"]["Service"]
+        service
         for statement in template["Resources"][key]["Properties"]["KeyPolicy"]["Statement"]
         if "Service" in statement["Principal"]
         and _for_this_account(statement)
         and set(_as_list(statement["Action"])) >= _KEY_USE
+        for service in _as_list(statement["Principal"]["Service"])
     }
+
+
+def _object_pattern(resource: Any, bucket: str) -> str | None:
+    """Which keys of the bucket a statement's resource is about; None for other resources."""
+    if resource == "*":
+        return "*"
+    parts = resource.get("Fn::Join", ["", []])[1] if isinstance(resource, dict) else []
+    if not parts or _reference(parts[0]) != bucket:
+        return None
+    return "".join(str(part) for part in parts[1:]).removeprefix("/")
+
+
+def _overlap(pattern: str, prefix: str) -> bool:
+    """Whether keys under the prefix may match the pattern."""
+    fixed = re.split(r"[*?]", pattern)[0]
+    return fixed.startswith(prefix) or prefix.startswith(fixed)
+
+
+def _may_publish(statement: dict[str, Any], service: str) -> bool:
+    principals = statement["Principal"]
+    is_for_it = principals == "*" or service in _as_list(principals.get("Service"))
+    return bool(statement["Effect"] == "Allow" and is_for_it)
+
+
+def _for_this_resource(statement: dict[str, Any], resource: str) -> bool:
+    source = statement.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn")
+    return _reference(source) == resource

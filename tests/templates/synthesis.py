@@ -19,6 +19,22 @@ Template = dict[str, Any]
 _CDK_JSON = Path(__file__).parents[2] / "cdk.json"
 """Its feature flags shape the templates, and only the CDK's command line reads them by itself."""
 
+THREE_SIZES = json.dumps(
+    [
+        {"prefix": "thumbnail", "function": "CreateThumbnail", "width": 128, "height": 128},
+        {"prefix": "mobile", "function": "CreateMobileImage", "width": 640, "height": 640},
+        {
+            "prefix": "shop-window",
+            "function": "CreateBanner",
+            "width": 1600,
+            "height": 400,
+            "quality": 90,
+            "format": "webp",
+        },
+    ]
+)
+"""A setting that adds a size to those that ship."""
+
 
 @dataclass(frozen=True)
 class Synthesis:

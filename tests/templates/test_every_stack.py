@@ -12,7 +12,7 @@ import pytest
 
 from stacks.settings import STAGES
 from tests.templates import rules
-from tests.templates.synthesis import Template, resources, synthesise, the_only
+from tests.templates.synthesis import THREE_SIZES, Template, resources, synthesise, the_only
 
 pytestmark = pytest.mark.xdist_group("templates")
 
@@ -28,6 +28,7 @@ CASES = [
         id="dev-subscribers",
     ),
     pytest.param("dev", {"order_service_authorization": "aws_iam_and_api_key"}, id="dev-aws_iam_and_api_key"),
+    pytest.param("dev", {"image_sizes": THREE_SIZES, "image_suffixes": ".jpg,.jpeg,.png"}, id="dev-three-sizes"),
 ]
 """Every stage as it ships, and the settings that change which resources there are."""
 
@@ -241,9 +242,51 @@ REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.secrets_are_in_no_template_or_environment,
      lambda t: _first(t, "AWS::SSM::Parameter").update(Value="{{resolve:secretsmanager:Secret}}")),
 ]  # fmt: skip
+
+
+def _writing(template: Template) -> Any:
+    """What lets CreateThumbnail write."""
+    policy = the_only(template, "AWS::IAM::Policy", "CreateThumbnailRole")["PolicyDocument"]
+    return next(statement for statement in policy["Statement"] if "s3:PutObject" in statement["Action"])
+
+
+def _let_write(template: Template, *keys: str) -> None:
+    """Lets CreateThumbnail write these keys (a pattern) of the bucket; without, everywhere."""
+    bucket = next(iter(resources(template, "AWS::S3::Bucket")))
+    arn = {"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, *(f"/{key}" for key in keys)]]}
+    _writing(template)["Resource"] = arn if keys else "*"
+
+
+def _letting_s3_in(template: Template) -> Any:
+    policy = the_only(template, "AWS::SNS::TopicPolicy", "ResizeTopic")["PolicyDocument"]
+    return next(statement for statement in policy["Statement"] if statement["Effect"] == "Allow")
+
+
+def _let_read_and_write_originals(template: Template) -> None:
+    policy = the_only(template, "AWS::IAM::Policy", "CreateThumbnailRole")["PolicyDocument"]
+    reading = next(statement for statement in policy["Statement"] if "s3:GetObjectVersion" in statement["Action"])
+    reading["Action"].append("s3:Put*")
+
+
+IMAGE_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.functions_write_nothing_that_starts_them, _let_write),
+    (rules.functions_write_nothing_that_starts_them, lambda t: _let_write(t, "*")),
+    (rules.functions_write_nothing_that_starts_them, lambda t: _let_write(t, "i*")),
+    (rules.functions_write_nothing_that_starts_them, lambda t: _let_write(t, "ingest/small/*")),
+    (rules.functions_write_nothing_that_starts_them, _let_read_and_write_originals),
+    (rules.notified_topics_let_in_their_bucket_only, lambda t: _letting_s3_in(t).update(Effect="Deny")),
+    (rules.notified_topics_let_in_their_bucket_only, lambda t: _letting_s3_in(t)["Condition"].pop("StringEquals")),
+    (rules.notified_topics_let_in_their_bucket_only, lambda t: _letting_s3_in(t)["Condition"].pop("ArnEquals")),
+    (rules.topics_have_a_key_that_publishers_may_use,
+     lambda t: _first(t, "AWS::KMS::Key")["KeyPolicy"]["Statement"][1].update(
+         Principal={"Service": ["cloudwatch.amazonaws.com"]})),
+    (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "ThumbnailDeadLetters")),
+    (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "MobileDeadLetters")),
+]  # fmt: skip
 ALL_BREAKAGES = [
     *(pytest.param("dev-order-pipeline", *breakage) for breakage in BREAKAGES),
     *(pytest.param("dev-sales-report", *breakage) for breakage in REPORT_BREAKAGES),
+    *(pytest.param("dev-image-fanout", *breakage) for breakage in IMAGE_BREAKAGES),
 ]
 
 
@@ -256,7 +299,7 @@ def test_house_rule_fails_on_a_template_that_breaks_it(stack: str, rule: rules.R
 
 
 def test_every_house_rule_is_shown_to_fail() -> None:
-    assert {rule for rule, _ in BREAKAGES + REPORT_BREAKAGES} == set(rules.ALL)
+    assert {rule for rule, _ in BREAKAGES + REPORT_BREAKAGES + IMAGE_BREAKAGES} == set(rules.ALL)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,16 @@
 """The settings: every stage loads, overrides win, and what is wrong says so in one line."""
 
+import json
+
 import pytest
 
-from stacks.settings import STAGES, SettingsError, load_settings
+from stacks.settings import STAGES, ImageSize, SettingsError, load_settings
+
+
+def _sizes(*changes: dict[str, object]) -> str:
+    """The text of `image_sizes`, each size with its changes."""
+    size = {"prefix": "small", "function": "CreateSmall", "width": 100, "height": 50}
+    return json.dumps([size | change for change in changes])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -69,6 +77,34 @@ def test_keys_of_the_cdk_are_passed_over() -> None:
         ({"database_instance_type": "db.t4g.micro"}, ["database_instance_type", "without its db."]),
         ({"sales_recorder_max_concurrency": "1"}, ["sales_recorder_max_concurrency", ">= 2"]),
         ({"operator_principal_arns": "root"}, ["operator_principal_arns[0]", "ARN"]),
+        ({"image_sizes": "[]"}, ["image_sizes", ">= 1"]),
+        ({"image_sizes": "[{]"}, ["image_sizes", "'[{]'", "JSON"]),
+        ({"image_sizes": "thumbnail"}, ["image_sizes[0]", "'thumbnail'", "object"]),
+        ({"image_sizes": _sizes({"prefix": "Thumb"})}, ["image_sizes[0].prefix", "'Thumb'", "lower-case letters"]),
+        ({"image_sizes": _sizes({}, {"prefix": "a/b"})}, ["image_sizes[1].prefix", "'a/b'", "lower-case letters"]),
+        ({"image_sizes": _sizes({"prefix": "ingest"})}, ["image_sizes[0].prefix", "not ingest"]),
+        ({"image_sizes": _sizes({"function": "make it"})}, ["image_sizes[0].function", "'make it'", "capital"]),
+        ({"image_sizes": _sizes({"width": 0})}, ["image_sizes[0].width", "0 is", ">= 1"]),
+        ({"image_sizes": _sizes({"height": 4_097})}, ["image_sizes[0].height", "4097", "<= 4096"]),
+        ({"image_sizes": _sizes({"quality": 96})}, ["image_sizes[0].quality", "96", "<= 95"]),
+        ({"image_sizes": _sizes({"format": "png"})}, ["image_sizes[0].format", "'png'", "one of jpeg, webp"]),
+        ({"image_sizes": _sizes({"widht": 3})}, ["image_sizes[0]", "widht"]),
+        ({"image_sizes": '[{"prefix": "small"}]'}, ["image_sizes[0]", "required field"]),
+        ({"image_sizes": _sizes({}, {"function": "Other"})}, ["image_sizes", "'Small'", "once"]),
+        ({"image_sizes": _sizes({}, {"prefix": "other"})}, ["image_sizes", "'CreateSmall'", "once"]),
+        (
+            {"image_sizes": _sizes({"prefix": "small-one"}, {"prefix": "x", "function": "SmallOne"})},
+            ["image_sizes", "'SmallOne'", "once"],
+        ),
+        ({"image_suffixes": ".gif"}, ["image_suffixes[0]", "'.gif'", "one of .jpg, .jpeg, .JPG, .png, .webp"]),
+        ({"image_suffixes": ".jpg,.png,.jpg"}, ["image_suffixes", "'.jpg'", "once"]),
+        ({"image_suffixes": ""}, ["image_suffixes", ">= 1"]),
+        ({"image_memory_mb": "512"}, ["image_memory_mb", "512", "dev", "60 megapixels", "100 MB"]),
+        ({"image_max_megapixels": "1000"}, ["image_memory_mb", "1024", "1000 megapixels"]),
+        ({"image_max_file_mb": "1000"}, ["image_memory_mb", "1024", "1000 MB"]),
+        ({"image_max_concurrency": "1"}, ["image_max_concurrency", ">= 2"]),
+        ({"image_emails": "nobody"}, ["image_emails[0]", "an e-mail address"]),
+        ({"image_originals_days": "0"}, ["image_originals_days", ">= 1"]),
         ({"keep_data": "perhaps"}, ["keep_data", "'perhaps'", "bool"]),
     ],
 )
@@ -103,3 +139,23 @@ def test_a_stage_with_a_misspelt_setting_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("stacks.settings.STAGES", {"mine": {"orders_brust": 1}})
     with pytest.raises(SettingsError, match="orders_brust"):
         load_settings({"stage": "mine"})
+
+
+def test_sizes_of_images_are_read_from_json_text() -> None:
+    settings = load_settings({"image_sizes": _sizes({}, {"prefix": "shop-window", "function": "X", "format": "webp"})})
+    assert settings.image_sizes == (
+        ImageSize(prefix="small", function="CreateSmall", width=100, height=50),
+        ImageSize(prefix="shop-window", function="X", width=100, height=50, format="webp"),
+    )
+    assert [size.queue for size in settings.image_sizes] == ["Small", "ShopWindow"]
+
+
+def test_every_list_may_be_json_text() -> None:
+    assert load_settings({"order_emails": '["a@example.com"]'}).order_emails == ("a@example.com",)
+
+
+def test_a_little_memory_does_for_little_images() -> None:
+    small = {"image_memory_mb": "274", "image_max_megapixels": "12", "image_max_file_mb": "10"}
+    assert load_settings(small).image_memory_mb == 274  # 12 bytes a pixel, the file, 120 MB
+    with pytest.raises(SettingsError, match=">= 274"):
+        load_settings(small | {"image_memory_mb": "273"})
