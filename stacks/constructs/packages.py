@@ -1,13 +1,15 @@
 """Builds each function's deployment package on the machine that synthesises, without Docker.
 
 A package holds one function's folder, the modules of `lambdas/shared` that it imports, and what its
-`requirements.txt` pins, as wheels for the function's processor and Python, byte-compiled for that Python. It is
+`requirements.txt` pins, as wheels for the function's processor and Python, byte-compiled for that Python, without what
+its `exclude.txt` names of them. It is
 addressed by its content: the same input gives the same hash on every machine, and the hash tells whether
 byte-code is in it. What was installed and built is cached, so that a synthesis after set-up needs no network.
 
 `python -m stacks.constructs.packages` builds every function's package for AWS and for this machine (part of set-up).
 """
 
+import fnmatch
 import functools
 import hashlib
 import os
@@ -35,6 +37,8 @@ _LAMBDA_PLATFORM = "aarch64-manylinux_2_34"
 """Lambda's python3.13 runtime is Amazon Linux 2023, which has glibc 2.34 (AWS, "Lambda runtimes")."""
 _FIXED_TIME = 315_532_800
 """1980-01-01, the oldest time that a zip file can hold."""
+_INSTRUCTIONS = {"requirements.in", "requirements.txt", "exclude.txt"}
+"""Files of a function's folder that tell how to build its package, and are not in it."""
 _INSTALLER_RECORDS = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json"}
 
 
@@ -89,12 +93,13 @@ def build(function: str, target: Target, *, lambdas: Path = LAMBDAS, cache: Path
     """Builds the package of the function in `lambdas/<function>`, or finds it in the cache.
 
     Raises:
-        PackageError: a requirement is not pinned by `==`, has no wheel for the target, or cannot be had.
+        PackageError: a requirement is not pinned by `==`, has no wheel for the target, or cannot be had; a pattern in
+            `exclude.txt` matches nothing.
     """
     sources = _sources(function, lambdas)
     dependencies = _dependencies(function, target, lambdas, cache)
     compiler = find_python(target.python)
-    files = {**dict(_files(dependencies)), **sources} if dependencies else sources
+    files = {**_without_excluded(function, lambdas, dict(_files(dependencies))), **sources} if dependencies else sources
     content_hash = _hash(files, target, with_byte_code=compiler is not None)
     folder = cache / "built" / f"{function}-{content_hash[:32]}"
     if not folder.is_dir():
@@ -150,7 +155,7 @@ def _sources(function: str, lambdas: Path) -> dict[str, Path]:
     files = {
         f"{function}/{name}": path
         for name, path in _files(folder)
-        if path.suffix != ".pyc" and name not in {"requirements.in", "requirements.txt"}
+        if path.suffix != ".pyc" and name not in _INSTRUCTIONS
     }
     finder = ModuleFinder(path=[str(lambdas)])
     try:
@@ -200,6 +205,21 @@ def _check_pins(function: str, text: str) -> None:
         requirement = line.partition("#")[0].strip()
         if requirement and not requirement.startswith("-") and "==" not in requirement:
             raise PackageError(f"{function}: requirements.txt has {requirement!r}, which no `==` pins to one version")
+
+
+def _without_excluded(function: str, lambdas: Path, files: dict[str, Path]) -> dict[str, Path]:
+    """The installed files that no pattern (of `fnmatch`, one a line) of the function's `exclude.txt` matches."""
+    exclusions = lambdas / function / "exclude.txt"
+    if not exclusions.is_file():
+        return files
+    excluded: set[str] = set()
+    for line in exclusions.read_text().splitlines():
+        pattern = line.partition("#")[0].strip()
+        matched = {name for name in files if fnmatch.fnmatchcase(name, pattern)}
+        if pattern and not matched:  # what it was to leave out may be there under another name
+            raise PackageError(f"{function}: exclude.txt has {pattern!r}, which matches nothing that is installed")
+        excluded |= matched
+    return {name: path for name, path in files.items() if name not in excluded}
 
 
 def _install(function: str, requirements: Path, target: Target, folder: Path) -> None:

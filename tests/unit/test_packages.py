@@ -1,10 +1,13 @@
 """The package builder: what is in a package, when its hash changes, and how it fails. No network."""
 
 import importlib.util
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stacks.constructs import packages
 from stacks.constructs.packages import PackageError, Target, build, host_target
@@ -168,3 +171,72 @@ def test_the_aws_package_of_the_processor_has_an_arm64_extension_for_python_3_13
     names = contents(package.folder)
     assert "msgspec/_core.cpython-313-aarch64-linux-gnu.so" in names
     assert not [name for name in names if name.endswith(("requirements.txt", "RECORD"))]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What "installs" a package of three files in place of fetching one."""
+
+    def install(_function: str, _requirements: Path, _target: Target, folder: Path) -> None:
+        for name in ("tool/__init__.py", "tool/wanted.py", "tool/libs/libunwanted-1.so"):
+            write(folder / name, "")
+
+    monkeypatch.setattr(packages, "_install", install)
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_a_function_excludes_of_its_requirements_is_left_out(lambdas: Path, cache: Path) -> None:
+    write(lambdas / "greeter" / "requirements.txt", "tool==1.0\n")
+    whole = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    write(lambdas / "greeter" / "exclude.txt", "# libraries\n\n*/libunwanted*  # of no use\n")
+    package = build("greeter", host_target(), lambdas=lambdas, cache=cache)
+    assert sources(whole.folder) - sources(package.folder) == {"tool/libs/libunwanted-1.so"}
+    assert sources(package.folder) < sources(whole.folder)
+    assert package.content_hash != whole.content_hash
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_pattern_that_excludes_nothing_is_named(lambdas: Path, cache: Path) -> None:
+    write(lambdas / "greeter" / "requirements.txt", "tool==1.0\n")
+    write(lambdas / "greeter" / "exclude.txt", "*/libunwanted*\n*/libgone*\n")
+    with pytest.raises(PackageError, match=r"greeter: exclude\.txt has '\*/libgone\*'"):
+        build("greeter", host_target(), lambdas=lambdas, cache=cache)
+
+
+def test_the_image_resizers_package_has_all_that_its_formats_need(tmp_path: Path) -> None:
+    """In an interpreter that has nothing else to import from, so that what was left out is missed."""
+    picture = Image.linear_gradient("L").convert("RGB")
+    for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+        options = {"append_images": [picture], "save_all": True} if name == "MPO" else {}
+        picture.save(tmp_path / name, name, **options)
+    picture.save(tmp_path / "LZW", "TIFF", compression="tiff_lzw")
+    package = build("image_resizer", host_target())
+    program = (
+        "import pathlib, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from image_resizer.resize import Spec, resize\n"
+        "for path in sorted(pathlib.Path(sys.argv[2]).iterdir()):\n"
+        "    for output in ('jpeg', 'webp'):\n"
+        "        result = resize(path.open('rb'), Spec(64, 64, 85, output, 1_000_000))\n"
+        "        print(path.name, result.content_type, result.width)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, package.folder, tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = ["BMP", "GIF", "JPEG", "LZW", "MPO", "PNG", "TIFF", "WEBP"]
+    assert answer.stdout.splitlines() == [f"{name} image/{kind} 64" for name in names for kind in ("jpeg", "webp")]
+
+
+def test_the_image_resizers_package_for_aws_is_small(tmp_path: Path) -> None:
+    """Pillow as it comes is 7 MB; each takes its time in a cold start."""
+    package = build("image_resizer", packages.aws_target())
+    with zipfile.ZipFile(tmp_path / "package.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in contents(package.folder):
+            archive.write(package.folder / name, name)
+    assert (tmp_path / "package.zip").stat().st_size < 3_500_000
+    names = contents(package.folder)
+    assert not [name for name in names if "avif" in name.lower() or name.endswith("exclude.txt")]
+    assert "PIL/_imaging.cpython-313-aarch64-linux-gnu.so" in names
