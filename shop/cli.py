@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from shop.errors import ShopError
+from shop.errors import ShopError, explain
 
 if TYPE_CHECKING:
+    from shop.dead_letters import DeadLetter
+    from shop.image_uploads import Upload
+    from shop.images import Images
     from shop.order_service import OrderService
 
 NOT_RUNNING_EXIT = 3
@@ -43,20 +46,6 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from None
 
 
-def explain(error: Exception) -> str | None:
-    """Return the line to show for an error that a person can mend; None for what deserves its traceback."""
-    if isinstance(error, ShopError):
-        return str(error)
-    if "botocore" not in sys.modules:
-        return None
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if isinstance(error, ClientError):
-        said = error.response["Error"]
-        return f"{error.operation_name}: {said.get('Code', 'unknown error')}: {said.get('Message', 'no message')}"
-    return " ".join(str(error).split()) if isinstance(error, BotoCoreError) else None
-
-
 app = typer.Typer(
     cls=Commands,
     help="The shop's local cloud, and the operator's commands for it and for stages on AWS.",
@@ -67,10 +56,12 @@ app = typer.Typer(
 orders_app = typer.Typer(help="Place orders, look one up, let the simulator send some.", no_args_is_help=True)
 order_app = typer.Typer(help="Create, read, change, delete and list items of the order service.", no_args_is_help=True)
 report_app = typer.Typer(help="Make the sales report of a day, or fetch one that was made.", no_args_is_help=True)
-dlq_app = typer.Typer(help="Orders that could not be stored.", no_args_is_help=True)
+images_app = typer.Typer(help="Upload product images, list them, fetch what was made of them.", no_args_is_help=True)
+dlq_app = typer.Typer(help="Orders that could not be stored, images that could not be made.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
 app.add_typer(order_app, name="order")
 app.add_typer(report_app, name="report")
+app.add_typer(images_app, name="images")
 app.add_typer(dlq_app, name="dlq")
 
 
@@ -392,6 +383,101 @@ def get_report(
         print_csv(data)
 
 
+@images_app.command("put")
+def put_images(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...")],
+    folder: Annotated[str, typer.Option("--folder", metavar="FOLDER", help="Such as mugs/2026; none without it.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every size is made, or has failed.")] = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Upload originals, each under its file's name; exit code 1 when one was refused or a size was not made."""
+    from shop import image_uploads
+    from shop.output import note, plural, print_json, printable, progress_bar
+
+    images = _images(stage)
+    with progress_bar("uploading", len(files)) as advance:
+        uploads = image_uploads.put(images, files, folder, advance)
+    sent = sum(upload.version is not None for upload in uploads)
+    if wait:
+        with progress_bar("making", sent * len(images.sizes)) as advance:
+            uploads = image_uploads.wait(images, uploads, advance)
+    if as_json:
+        print_json(uploads)
+    elif sent:
+        _print_uploads(uploads)
+    failures = [line for upload in uploads for line in upload.failures()]
+    for line in failures:
+        note(printable(line))
+    note(f"{plural(sent, 'image')} uploaded, {len(files) - sent:,} refused")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _print_uploads(uploads: "list[Upload]") -> None:
+    from shop.output import print_table
+
+    sent = [upload for upload in uploads if upload.version is not None]
+    sizes = list(sent[0].results)
+    columns = ("name", "version", *(f"{size}#" for size in sizes))
+    rows = [(u.name, u.version, *(u.results[size].cell() for size in sizes)) for u in sent]
+    print_table("Uploaded", columns, rows, give_way=("name",))
+
+
+@images_app.command("list")
+def list_images(
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many images.")] = 100,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Show originals by name, and how many bytes each size of them has."""
+    from shop import images as product_images
+    from shop.output import note, plural, print_json, print_table
+
+    images = _images(stage)
+    found = product_images.list_images(images, limit)
+    if as_json:
+        print_json(found.images)
+    else:
+        columns = ("name", "original#", "uploaded at", *(f"{size.name}#" for size in images.sizes))
+        title = f"Images: {plural(len(found.images), 'original')}; sizes in bytes"
+        print_table(title, columns, map(product_images.row, found.images), give_way=("name",))
+    if found.has_more:
+        note("There are more images: --limit.")
+
+
+@images_app.command("get")
+def get_image(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As images list shows it, such as mugs/red.jpg.")],
+    size: Annotated[
+        str, typer.Option("--size", help="thumbnail, mobile or another size of the stage, original, or all.")
+    ] = "all",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Written to FOLDER/SIZE/NAME.")
+    ] = Path(),
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Fetch an image into FOLDER/SIZE/NAME, in the place of a file that exists; exit code 1 when one is not there."""
+    from shop import images as product_images
+    from shop.output import note, print_json, printable
+
+    fetched = product_images.fetch(_images(stage), name, size, output)
+    if as_json:
+        print_json(fetched)
+    for each in fetched:
+        said = f"{each.bytes:,} bytes written to {each.file}" if each.failure is None else f"error: {each.failure}"
+        note(printable(said))
+    if any(each.failure for each in fetched):
+        raise typer.Exit(1)
+
+
+def _images(stage: str) -> "Images":
+    from shop import images, target
+
+    return images.open_images(target.find(stage, target.IMAGE_FANOUT))
+
+
 @app.command()
 def mailbox(stage: Stage = "local", as_json: Json = False) -> None:
     """Show what e-mail subscribers of the local cloud's topics got, newest last."""
@@ -418,7 +504,7 @@ def list_dead_letters(
     from shop import dead_letters, target
     from shop.output import note, plural, print_json, print_table
 
-    letters = dead_letters.read_all(target.find(stage), limit)
+    letters = dead_letters.read_all(target.find(stage), limit) + _image_letters(stage, limit)
     if as_json:
         print_json(letters)
     else:
@@ -429,3 +515,16 @@ def list_dead_letters(
         note("--json has the whole messages, bodies and attributes included.")
     if letters:
         note("Reading receives: each message was given back, its receive count one higher than before.")
+
+
+def _image_letters(stage: str, limit: int | None) -> "list[DeadLetter]":
+    from shop import image_dead_letters
+    from shop.output import note
+
+    try:
+        images = _images(stage)
+    except ShopError as error:
+        # The orders' are worth showing where the images' stack is not deployed.
+        note(f"without the images' dead-letter queues: {error}")
+        return []
+    return image_dead_letters.read_all(images, limit)

@@ -65,7 +65,7 @@ def read_all(target: Target, limit: int | None = None) -> list[DeadLetter]:
     for url in dead_letter_queues(target):
         with received(sqs, url, limit) as messages:
             reasons = _order_reasons(target, messages) if url == orders_queue else _batch_reasons(messages)
-        letters += sorted((_letter(url, *row) for row in reasons), key=lambda letter: letter.sent_at)
+        letters += sorted((make_letter(url, *row) for row in reasons), key=lambda letter: letter.sent_at)
     return letters
 
 
@@ -238,7 +238,8 @@ def failed_batch(body: str) -> str:
     )
 
 
-def _letter(url: str, message: "MessageTypeDef", order_id: str | None, reason: str) -> DeadLetter:
+def make_letter(url: str, message: "MessageTypeDef", order_id: str | None, reason: str) -> DeadLetter:
+    """Return a received message of a dead-letter queue with the reason that was found for it."""
     system: Mapping[str, str] = message.get("Attributes", {})  # type: ignore[assignment]
     return DeadLetter(
         queue=queue_name(url),

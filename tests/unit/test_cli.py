@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 from order_simulator import handler as order_simulator
 from shop import health, mailbox, orders, target
-from shop.cli import app, explain
-from shop.errors import ShopError
+from shop.cli import app
+from shop.errors import ShopError, explain
 from shop.health import Health
 from shop.local import cloud as local_cloud
 from shop.local.cloud import Status
@@ -40,7 +40,13 @@ def dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """Stage `dev` in moto, found by whatever stage is asked for."""
     with mock_aws():
         deployed = shop_stack.deploy()
-        monkeypatch.setattr(target, "find", lambda _: deployed)
+
+        def find(stage: str, system: str = target.ORDER_PIPELINE) -> Target:
+            if system != target.ORDER_PIPELINE:
+                raise ShopError(f"stack {stage}-{system} not found")
+            return deployed
+
+        monkeypatch.setattr(target, "find", find)
         yield deployed
 
 
@@ -64,6 +70,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, dev: Target, url: str) -> None:
         ("order", "create"),
         ("order", "list", "--limit", "0"),
         ("order", "update", "A-1"),
+        ("images", "put"),
+        ("images", "get"),
+        ("images", "list", "--limit", "0"),
         ("order", "update", "A-1", "--condition", "price > :p"),
         ("order", "update", "A-1", "--set", "price=1", "--expression", "REMOVE price"),
         ("order", "update", "A-1", "--remove", "price", "--expression", "REMOVE price"),
