@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from bucket_notifications import handler as notifications
+from shared.aws import CLIENT_CONFIG
 from tests.unit.fakes import Clock, client_error, timeout
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:resize"
@@ -104,9 +105,9 @@ def test_each_suffix_is_told_of(request_type: str, s3: _S3, clock: Clock, answer
 
 @pytest.mark.usefixtures("clock")
 def test_s3_takes_the_configuration_and_its_removal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications.custom_resource, "_answer", lambda *_: None)
+    monkeypatch.setattr("shared.custom_resource._answer", lambda *_: None)
     with mock_aws():
-        s3 = boto3.client("s3", region_name="us-east-1", config=notifications._s3.meta.config)
+        s3 = boto3.client("s3", region_name="us-east-1", config=CLIENT_CONFIG)
         monkeypatch.setattr(notifications, "_s3", s3)
         s3.create_bucket(Bucket="images")
         topic = boto3.client("sns", region_name="us-east-1").create_topic(Name="resize")["TopicArn"]
