@@ -89,12 +89,23 @@ def resize(source: BinaryIO, spec: Spec) -> Result:
     Raises:
         BadImage: the file is empty, no JPEG, PNG, WebP, GIF, BMP or TIFF, cut short or corrupt, or too large.
     """
-    with source, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata, which goes anyway
-        with _blame_on_file():
-            image = _open(source, spec.max_pixels)
-            small = _to_srgb(_upright_and_small(image, (spec.width, spec.height)), image.info.get("icc_profile"))
+    with source, _pillow_limited_to(spec.max_pixels), _blame_on_file():
+        image = _open(source, spec.max_pixels)
+        small = _to_srgb(_upright_and_small(image, (spec.width, spec.height)), image.info.get("icc_profile"))
     return _encode(small, spec)
+
+
+@contextmanager
+def _pillow_limited_to(max_pixels: int) -> Iterator[None]:
+    """Makes our limit Pillow's own, which guards what decoders allocate before we see a size, and keeps it quiet."""
+    usual = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sizes, which we check, and about odd metadata, which goes anyway
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
 
 
 @contextmanager
@@ -110,10 +121,9 @@ def _blame_on_file() -> Iterator[None]:
 
 
 def _open(source: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
-    """Reads the header. Pillow's own limit is set to ours: it guards what a decoder allocates before we can look."""
+    """Reads the header and refuses what it tells to be too large; no pixel is decoded yet."""
     if not source.seek(0, io.SEEK_END):
         raise BadImage("the file is empty")
-    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         image = Image.open(source, formats=_FORMATS)
     except UnidentifiedImageError as error:
