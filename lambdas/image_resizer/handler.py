@@ -16,7 +16,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from image_resizer.events import Ignored, Source, UnreadableEvent, read_sources
-from image_resizer.names import target_key
+from image_resizer.names import KeyTooLong, target_key
 from image_resizer.resize import BadImage, Spec, resize
 from image_resizer.store import Target, TooLarge, fetch, find, is_done, keep
 from shared.aws import CLIENT_CONFIG, Context, RemainingTime, error_code
@@ -86,7 +86,7 @@ def _is_handled(source: Source | Ignored, message_id: str, settings: _Settings, 
     details = {"message_id": message_id, "key": source.key, "version_id": source.version_id}
     try:
         outcome = _make(source, settings, remaining_ms)
-    except (BadImage, TooLarge) as error:
+    except (BadImage, TooLarge, KeyTooLong) as error:
         logger.warning("bad image", extra={**details, "reason": error.reason})
     except (ClientError, BotoCoreError) as error:
         logger.error("image not made", extra={**details, "error_code": error_code(error)})

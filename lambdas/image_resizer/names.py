@@ -4,6 +4,17 @@ from typing import Final
 
 _SUFFIXES: Final = {"jpeg": ".jpg", "webp": ".webp"}
 """The suffix that a result has, by its format."""
+_MOST_BYTES: Final = 1024
+"""Of a key in UTF-8 (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+
+
+class KeyTooLong(Exception):
+    """An original's key leaves no room for its result's, which is longer."""
+
+    def __init__(self, size: int) -> None:
+        """Keeps the length that the result's key would have, in bytes, as one line."""
+        self.reason = f"the result's key would have {size} bytes, more than {_MOST_BYTES}"
+        super().__init__(self.reason)
 
 
 def target_key(key: str, source_prefix: str, target_prefix: str, image_format: str) -> str:
@@ -16,9 +27,13 @@ def target_key(key: str, source_prefix: str, target_prefix: str, image_format: s
     Raises:
         ValueError: the key does not begin with the source prefix.
         KeyError: no such format.
+        KeyTooLong: S3 takes no key as long as the result's.
     """
     if not key.startswith(source_prefix):
         raise ValueError(f"{key}: not below {source_prefix}")
     suffix = _SUFFIXES[image_format]
     name = target_prefix + key.removeprefix(source_prefix)
-    return name if name.endswith(suffix) else name + suffix
+    target = name if name.endswith(suffix) else name + suffix
+    if (size := len(target.encode())) > _MOST_BYTES:
+        raise KeyTooLong(size)
+    return target

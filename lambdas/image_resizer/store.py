@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
+from logging import INFO, WARNING
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError, IncompleteReadError
@@ -127,9 +128,11 @@ def keep(
         try:
             _put(s3, target, content, content_type, existing)
         except (ClientError, BotoCoreError) as error:
-            if error_code(error) not in _OVERTAKEN and not _is_transient(error):
+            overtaken = error_code(error) in _OVERTAKEN
+            if not overtaken and not _is_transient(error):
                 raise
-            logger.warning("result not written", extra={"key": target.key, "error_code": error_code(error)})
+            details = {"key": target.key, "error_code": error_code(error)}
+            logger.log(INFO if overtaken else WARNING, "result not written", extra=details)
             failure = error
         else:
             return True

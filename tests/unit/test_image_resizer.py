@@ -229,6 +229,17 @@ def test_a_file_that_is_too_large_fails_with_its_size(
     assert resize.specs == []
 
 
+def test_a_key_without_room_for_the_results_fails_with_its_length(
+    s3: "S3Client", clock: Clock, resize: Resize, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "ingest/" + "x" * 1013 + ".jpg"
+    put(s3, key)
+    assert process(clock, message("m-1", record(key))) == ["m-1"]
+    (line,) = lines(caplog, "bad image")
+    assert line["reason"] == "the result's key would have 1027 bytes, more than 1024"
+    assert resize.specs == []
+
+
 def test_a_deleted_object_is_acknowledged(
     s3: "S3Client", clock: Clock, resize: Resize, caplog: pytest.LogCaptureFixture
 ) -> None:

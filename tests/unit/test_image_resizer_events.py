@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_resizer.events import Ignored, Source, UnreadableEvent, read_sources
-from image_resizer.names import target_key
+from image_resizer.names import KeyTooLong, target_key
 
 KEY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
@@ -171,3 +171,10 @@ def test_results_keep_path_and_name(key: str, image_format: str, target: str) ->
 def test_a_key_from_elsewhere_has_no_result() -> None:
     with pytest.raises(ValueError, match=r"mobile/a\.jpg: not below ingest/"):
         target_key("mobile/a.jpg", "ingest/", "thumbnail/", "jpeg")
+
+
+def test_a_results_key_is_as_long_as_s3_takes_and_no_longer() -> None:
+    fits = "é" * 505 + ".jpg"  # with "thumbnail/" 1,024 bytes
+    assert target_key("ingest/" + fits, "ingest/", "thumbnail/", "jpeg") == "thumbnail/" + fits
+    with pytest.raises(KeyTooLong, match="1025 bytes, more than 1024"):
+        target_key("ingest/a" + fits, "ingest/", "thumbnail/", "jpeg")
