@@ -16,6 +16,7 @@ import pytest
 from shop.local import cloud as local_cloud
 from shop.local import process
 from tests.counted import counted, session_folder
+from tests.integration.images import ImageFanout
 from tests.integration.order_service import OrderService
 from tests.integration.pipeline import Pipeline
 from tests.integration.sales_report import SalesReport
@@ -83,3 +84,9 @@ def order_service(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> OrderServ
 def sales_report(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> SalesReport:
     """The deployed sales report."""
     return SalesReport(cloud, outputs[f"{cloud.stage}-sales-report"])
+
+
+@pytest.fixture(scope="session")
+def images(cloud: Cloud, outputs: dict[str, dict[str, str]]) -> ImageFanout:
+    """The deployed image fan-out."""
+    return ImageFanout(cloud, outputs[f"{cloud.stage}-image-fanout"])
