@@ -1,5 +1,7 @@
 """`make demo`: the local cloud, from nothing to orders stored, announced or set aside and in the day's sales report.
 
+A picture that is made for it comes back in every size.
+
 A person watches. Where the local cloud has no sales report, for want of a MariaDB server, the demo says so and ends
 without it.
 """
@@ -11,17 +13,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import msgspec
+from PIL import Image
 
-from shop import dead_letters, health, mailbox, orders, report, target
+from shop import dead_letters, health, image_uploads, mailbox, orders, picture, report, target
 from shop.errors import ShopError
-from shop.ledger import Ledger, Planned, Sales, sold_on
+from shop.images import Images, Size, download, open_images
+from shop.ledger import Ledger, Picture, Planned, Resized, Sales, fitted, measured, sold_on
 from shop.local import cloud as local_cloud
+from shop.local.files import write_private
 from shop.local.mailbox import Mail
 from shop.output import live_line, moment, note, plural, print_table, printable, say
+from shop.queues import redrive
 from shop.report import Report
 from shop.target import LOCAL, Target
 from stacks.settings import load_settings
@@ -128,20 +134,22 @@ def run() -> Ledger:
     note("2. Make today's sales report, to see it grow")
     reporter = _find_report()
     before = _make_report(reporter) if reporter else None
-    note("3. Send orders by hand through POST /orders")
+    note("3. Upload a picture and have it made smaller")
+    sized = _resize(target.find(LOCAL, target.IMAGE_FANOUT), name)
+    note("4. Send orders by hand through POST /orders")
     ledger = _send(api, Ledger(), first_orders(name, now))
-    note(f"4. Let the simulator send {SIMULATION['count']}, some of them invalid")
+    note(f"5. Let the simulator send {SIMULATION['count']}, some of them invalid")
     ledger = _simulate(watch, ledger)
-    note("5. Send the first order again, and once with another price, now that it is stored")
+    note("6. Send the first order again, and once with another price, now that it is stored")
     _wait_until_stored(watch, f"{name}-1")
     ledger = _send(api, ledger, later_orders(name, now))
-    note("6. Follow each to its end")
+    note("7. Follow each to its end")
     wait = f"{plural(watch.receives, 'receive')}, about {watch.seconds_to_dead_letter:.0f} s"
     note(f"   SQS sets a failing order aside after {wait}.")
-    ledger = _follow(watch, ledger)
+    ledger = replace(_follow(watch, ledger), picture=sized)
     if reporter is None or before is None:
         return ledger
-    note("7. Make the sales report again")
+    note("8. Make the sales report again")
     return replace(ledger, sales=_compare(watch, reporter, before, ledger))
 
 
@@ -183,6 +191,35 @@ def _wait_for_mail(watch: "Watch", made: Report) -> Mail | None:
     return None
 
 
+def _resize(where: Target, run: str) -> Picture:
+    """Upload a new picture, wait for its sizes, write it and them to the cloud's folder, and return how they are."""
+    folder = local_cloud.default_folder() / "demo"
+    original = folder / "original.jpg"
+    write_private(original, picture.make())
+    images = open_images(where)
+    (upload,) = image_uploads.wait(images, image_uploads.put(images, [str(original)], run))
+    if upload.name is None or upload.version is None:
+        raise ShopError(f"the picture was not uploaded: {upload.refusal}")
+    bytes_ = original.stat().st_size
+    note(f"   original: {measured(picture.MEASURES)}, {bytes_:,} bytes")
+    sizes = [_resized(images, size, upload.name, upload.results[size.name], folder) for size in images.sizes]
+    return Picture(upload.name, picture.MEASURES, bytes_, sizes)
+
+
+def _resized(images: Images, size: Size, name: str, result: image_uploads.Result, folder: Path) -> Resized:
+    expected = fitted(picture.MEASURES, (size.width, size.height))
+    if result.state != "made":
+        note(f"   {size.name}: {result.state}")
+        return Resized(size.name, result.state, expected)
+    key = images.key(name, size)
+    file = folder / f"{size.name}{Path(key).suffix}"
+    download(images, key, file)
+    with Image.open(file) as image:
+        measures = image.size
+    note(f"   {size.name}: {measured(measures)}, {result.bytes:,} bytes, {file}")
+    return Resized(size.name, result.state, expected, measures, result.bytes, str(file))
+
+
 def _send(api: orders.OrdersApi, ledger: Ledger, plans: Sequence[Planned]) -> Ledger:
     answers = orders.place(api, [plan.body for plan in plans], connections=1)
     for plan, answer in zip(plans, answers, strict=True):
@@ -209,7 +246,7 @@ class Watch:
     def start(cls, where: Target) -> "Watch":
         """Return a watch that knows how deep the dead-letter queue is before anything is sent."""
         sqs: SQSClient = where.client("sqs")
-        receives, visibility_timeout = _redrive(sqs, where.output("OrdersQueueUrl"))
+        receives, visibility_timeout = redrive(sqs, where.output("OrdersQueueUrl"))
         since = f"{datetime.now(UTC) - BEFORE_THE_RUN:%Y-%m-%dT%H:%M:%SZ}"
         watch = cls(where, where.client("dynamodb"), sqs, 0, receives, receives * visibility_timeout, since)
         watch.dead_letters_before = watch.dead_letters()
@@ -247,15 +284,6 @@ class Watch:
     def simulator_runs(self) -> Counter[str]:
         """Return how many orders of each run of the simulator are stored, by what their ids start with."""
         return Counter(order_id.rpartition("-")[0] + "-" for order_id in self.stored_with_prefix(SIMULATED_IDS))
-
-
-def _redrive(sqs: "SQSClient", url: str) -> tuple[int, float]:
-    """Return how often a queue's message may be received, and for how many seconds each receive hides it."""
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"])[
-        "Attributes"
-    ]
-    redrive = msgspec.json.decode(attributes["RedrivePolicy"], type=dict[str, Any])
-    return int(redrive["maxReceiveCount"]), float(attributes["VisibilityTimeout"])
 
 
 def _simulate(watch: Watch, ledger: Ledger) -> Ledger:
@@ -349,6 +377,8 @@ def show(ledger: Ledger) -> None:
     _print_some("In the dead-letter queue", ("orderID", "reason"), set_aside, give_way="reason")
     if ledger.sales and ledger.sales.mail:
         _print_mail(ledger.sales.mail)
+    if ledger.picture:
+        _print_picture(ledger.picture)
     for line in conclusion(ledger):
         say(line)
 
@@ -368,6 +398,18 @@ def _print_mail(mail: Mail) -> None:
     say(f"Mailed: {printable(mail.subject or '')}\n")
     for line in mail.message.splitlines():
         say(f"    {printable(line)}".rstrip())
+    say()
+
+
+def _print_picture(shown: Picture) -> None:
+    original = ("original", measured(shown.measures), f"{shown.bytes:,}", "")
+    sizes = [
+        (each.size, measured(each.measures), f"{each.bytes:,}", each.file)
+        if each.measures
+        else (each.size, each.state, None, None)
+        for each in shown.sizes
+    ]
+    print_table("The picture", ("size", "measures", "bytes#", "file"), [original, *sizes], give_way=("file",))
     say()
 
 
@@ -404,6 +446,7 @@ def next_steps(ledger: Ledger) -> list[str]:
         f"{shell} dlq list": "what was set aside, why",
         **({f"{shell} report get {ledger.sales.after.date}": "the sales report's CSV"} if ledger.sales else {}),
         f"{shell} orders place FILE": "your own orders",
+        **({f"{shell} images list": "images and their sizes"} if ledger.picture else {}),
         "make status": "what runs, and its log",
         "make down": "stop it",
     }

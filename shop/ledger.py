@@ -68,6 +68,55 @@ def _day(item: Mapping[str, Any], zone: ZoneInfo) -> str:
 
 
 @dataclass(frozen=True)
+class Resized:
+    """What came of the demo's picture in one size; the measures in pixels, as the file itself has them."""
+
+    size: str
+    state: str
+    """`made`, or what became of it instead."""
+    expected: tuple[int, int]
+    """Width and height that the picture should have in this size."""
+    measures: tuple[int, int] | None = None
+    bytes: int | None = None
+    file: str | None = None
+    """Where the demo wrote it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The demo's picture, its measures as one sees it upright."""
+
+    name: str
+    measures: tuple[int, int]
+    bytes: int
+    sizes: list[Resized]
+
+    def differences(self) -> list[str]:
+        """Return what is wrong with the sizes, each as one line."""
+        return [line for each in self.sizes if (line := _wrong_size(each))]
+
+
+def _wrong_size(resized: Resized) -> str | None:
+    if resized.measures is None:
+        return f"the picture's {resized.size} was not made: {resized.state}"
+    if resized.measures == resized.expected:
+        return None
+    return f"the picture's {resized.size} has {measured(resized.measures)} where {measured(resized.expected)} should be"
+
+
+def measured(measures: tuple[int, int]) -> str:
+    """Return width and height in pixels for a person."""
+    return f"{measures[0]:,} x {measures[1]:,} pixels"
+
+
+def fitted(measures: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """Return the measures of an image that is made to fit a box: aspect kept, never enlarged, at least a pixel."""
+    scale = min(1.0, *(limit / length for limit, length in zip(box, measures, strict=True)))
+    width, height = (max(1, round(length * scale)) for length in measures)
+    return width, height
+
+
+@dataclass(frozen=True)
 class Ledger:
     """One run of the demo, as far as it has come."""
 
@@ -82,6 +131,8 @@ class Ledger:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     sales: Sales | None = None
     """The day's report; None before it is made, and where the sales report is not deployed."""
+    picture: Picture | None = None
+    """None before it is uploaded."""
 
     @property
     def accepted(self) -> int:
@@ -123,7 +174,8 @@ class Ledger:
     def differences(self) -> list[str]:
         """Return what does not add up, each as one line; empty when everything does."""
         sales = self.sales.differences() if self.sales else []
-        return [*self._wrong_answers(), *self._wrong_counts(), *self._unannounced(), *sales]
+        picture = self.picture.differences() if self.picture else []
+        return [*self._wrong_answers(), *self._wrong_counts(), *self._unannounced(), *sales, *picture]
 
     def _wrong_answers(self) -> list[str]:
         return [
@@ -156,5 +208,6 @@ class Ledger:
             "announced": sorted(self.announced_ids),
             "dead_letters": self.dead_letters,
             "sales_report": self.sales,
+            "picture": self.picture,
             "differences": self.differences(),
         }
