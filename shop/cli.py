@@ -118,7 +118,7 @@ def status(stage: Stage = "local", as_json: Json = False) -> None:
 
 @app.command()
 def demo(as_json: Json = False) -> None:
-    """Bring the local cloud up, send orders of every kind and follow each to its end."""
+    """Bring the local cloud up, have a picture made smaller, send orders of every kind, follow each to its end."""
     from shop import demo as demonstration
     from shop.output import print_json
 

@@ -62,7 +62,7 @@ def _verdict(images: Images, size: Size, source: Source) -> str:
 
 
 def _found(images: Images, size: Size, name: str, source: Source) -> str:
-    made = images.head(images.key(name, size))
+    made = images.made(name, size)
     if made is not None and made["Metadata"].get("source-version") == source.version_id:
         return "made all the same: it can be deleted"
     if images.head(source.key, source.version_id) is None:

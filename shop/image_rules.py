@@ -2,6 +2,6 @@
 
 import shop.order_rules  # noqa: F401  (puts the folder of the functions on the search path)
 from image_resizer.events import Source, UnreadableEvent, read_sources
-from image_resizer.names import target_key
+from image_resizer.names import KeyTooLong, target_key
 
-__all__ = ["Source", "UnreadableEvent", "read_sources", "target_key"]
+__all__ = ["KeyTooLong", "Source", "UnreadableEvent", "read_sources", "target_key"]

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shop import image_dead_letters
 from shop.errors import ShopError
+from shop.image_rules import KeyTooLong
 from shop.images import CONNECTIONS, Images, Size, check_encoding, reason
 from shop.queues import redrive
 
@@ -143,15 +144,18 @@ def _refusal(images: Images, file: Path, name: str) -> str | None:
     limit = min(each.max_file_bytes for each in images.sizes)
     if size > limit:
         return f"{size:,} bytes are more than the {limit:,} that the stage makes images of"
-    longest = max(len(key.encode()) for key in _keys(images, name))
-    if longest > MAX_KEY_BYTES:
-        return f"its key would have {longest:,} bytes, and S3 takes {MAX_KEY_BYTES:,}"
+    return _key_refusal(images, name)
+
+
+def _key_refusal(images: Images, name: str) -> str | None:
+    if (length := len(images.source_key(name).encode())) > MAX_KEY_BYTES:
+        return f"its key would have {length:,} bytes, more than {MAX_KEY_BYTES:,}"
+    try:
+        for each in images.sizes:
+            images.key(name, each)
+    except KeyTooLong as error:
+        return error.reason
     return None
-
-
-def _keys(images: Images, name: str) -> Iterator[str]:
-    yield images.source_key(name)
-    yield from (images.key(name, size) for size in images.sizes)
 
 
 def _refuse_repeated(plans: Sequence[Upload]) -> list[Upload]:
@@ -279,7 +283,7 @@ def _ask(
 
 
 def _made(images: Images, name: str, version: str, size: Size) -> Result | None:
-    found = images.head(images.key(name, size))
+    found = images.made(name, size)
     if found is None or found["Metadata"].get("source-version") != version:
         return None
     return Result("made", found["ContentLength"])

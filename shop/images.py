@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from shop.errors import ShopError, explain
-from shop.image_rules import target_key
+from shop.image_rules import KeyTooLong, target_key
 from shop.output import moment, printable
 from shop.target import Target
 
@@ -69,8 +69,16 @@ class Images:
         return f"{self.source_prefix}{name}"
 
     def key(self, name: str, size: Size) -> str:
-        """Return the key of what is made of an original in one size."""
+        """Return the key of what is made of an original in one size; raise KeyTooLong where S3 would not take it."""
         return target_key(self.source_key(name), self.source_prefix, size.prefix, size.image_format)
+
+    def made(self, name: str, size: Size) -> Mapping[str, Any] | None:
+        """Return what S3 knows of what was made of an original in one size; None where nothing was."""
+        try:
+            key = self.key(name, size)
+        except KeyTooLong:
+            return None
+        return self.head(key)
 
     def head(self, key: str, version: str | None = None) -> Mapping[str, Any] | None:
         """Return what S3 knows of an object, of its newest version unless one is named; None where there is none."""
@@ -177,7 +185,7 @@ def _originals(images: Images) -> Iterator[Mapping[str, Any]]:
 def _image(images: Images, original: Mapping[str, Any]) -> Image:
     name = original["Key"].removeprefix(images.source_prefix)
     modified: datetime = original["LastModified"]
-    made = {size.name: _made(images.head(images.key(name, size)), modified) for size in images.sizes}
+    made = {size.name: _made(images.made(name, size), modified) for size in images.sizes}
     return Image(name, original["Size"], _utc(modified), made)
 
 
@@ -241,7 +249,10 @@ def key_of(images: Images, name: str, label: str) -> str:
     """Return the key of an image in one of the stage's sizes, or of its original."""
     if label == ORIGINAL:
         return images.source_key(name)
-    return images.key(name, next(size for size in images.sizes if size.name == label))
+    try:
+        return images.key(name, next(size for size in images.sizes if size.name == label))
+    except KeyTooLong as error:
+        raise ShopError(f"there is no {label}: {error.reason}; --size {ORIGINAL} fetches the original") from None
 
 
 def _place(folder: Path, label: str, name: str) -> Path:

@@ -87,8 +87,17 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 def test_a_cloud_that_is_down_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHOP_LOCAL_DIR", str(tmp_path))
-    for command in (["mailbox"], ["dlq", "list"], ["orders", "show", "A-1"], ["orders", "simulate"], ["order", "ping"]):
-        result = run(*command, "--json")
+    commands = (
+        "mailbox",
+        "dlq list",
+        "orders show A-1",
+        "orders simulate",
+        "order ping",
+        "images list",
+        "images get x",
+    )
+    for command in commands:
+        result = run(*command.split(), "--json")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "error: the local cloud is not running: run make up\n"
 

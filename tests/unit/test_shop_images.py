@@ -6,6 +6,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from shop.cli import app
 from shop.errors import ShopError
 from shop.image_uploads import Upload
 from shop.images import Images, list_images, open_images
-from tests.unit import image_stack
+from tests.unit import image_stack, shop_stack
 from tests.unit.image_stack import BUCKET, MAX_FILE_BYTES
 
 STRANGE = "Caffè & 50% +1/ünï 杯.jpg"
@@ -31,6 +32,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Iterator[Images]:
     monkeypatch.setattr(dead_letters, "POLL_SECONDS", 0)
     monkeypatch.setattr(image_uploads, "POLL_EVERY", 0.01)
     monkeypatch.setattr(image_uploads, "LOOK_EVERY", 0.01)
+    monkeypatch.setenv("COLUMNS", "120")
     with mock_aws():
         deployed = image_stack.deploy()
 
@@ -148,8 +150,23 @@ def test_a_key_that_s3_does_not_take_is_refused(images: Images, tmp_path: Path) 
     assert run("put", file, "--folder", longest).exit_code == 0
     result = run("put", file, "--folder", f"{longest}é")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"{file}: its key would have 1,02")
+    assert result.stderr.startswith(f"{file}: the result's key would have 1026 bytes, more than 1024\n")
+    result = run("put", file, "--folder", "f" * 1_024)
+    assert result.stderr.startswith(f"{file}: its key would have 1,037 bytes, more than 1,024\n")
     assert len(keys(images)) == 1
+
+
+def test_an_original_whose_result_could_have_no_key_can_be_listed_and_fetched(images: Images, tmp_path: Path) -> None:
+    """Uploaded by somebody's own program; S3 takes its key."""
+    name = "/".join(["d" * 200] * 5) + "/x.jpg"
+    store(images, f"ingest/{name}", b"original")
+    (image,) = list_images(images, 10).images
+    assert (image.name, image.sizes) == (name, {"thumbnail": None, "retina-large": None})
+    result = run("get", name, "-o", str(tmp_path))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--size original fetches the original" in result.stderr
+    assert run("get", name, "-o", str(tmp_path), "--size", "original").exit_code == 0
+    assert (tmp_path / "original" / name).read_bytes() == b"original"
 
 
 def test_a_name_that_is_not_utf_8_is_refused(images: Images, tmp_path: Path) -> None:
@@ -179,6 +196,28 @@ def test_an_error_of_s3_is_one_line_with_the_file(
     (upload,) = image_uploads.put(images, [file])
     assert list(upload.failures()) == [f"{file}: PutObject: AccessDenied: no"]
     assert upload.version is None
+
+
+def test_an_interrupted_upload_ends_at_once(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the files that wait nor the rest of one under way are sent."""
+    files = [picture(tmp_path, f"{number}.jpg") for number in range(40)]
+    interrupted = Event()
+
+    def send(_: Any, __: str, key: str, *, Callback: Callable[[int], None], **___: Any) -> None:  # noqa: N803
+        if key.endswith("/0.jpg"):
+            return
+        assert interrupted.wait(5)
+        # What raises here ends the transfer; boto3 calls it for each part that it reads.
+        while True:
+            Callback(1)
+
+    def interrupt() -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images.s3, "upload_fileobj", send)
+    with pytest.raises(KeyboardInterrupt):
+        image_uploads.put(images, files, "", interrupt)
 
 
 def waited(images: Images, tmp_path: Path, meanwhile: Callable[[Upload], None]) -> tuple[Upload, list[None]]:
@@ -423,6 +462,19 @@ def test_dead_letters_say_what_became_of_the_image(images: Images) -> None:
     ]
     assert len(image_dead_letters.read_all(images, limit=1)) == 2
     assert len(image_dead_letters.read_all(images)) == 6
+
+
+def test_dlq_list_shows_the_images_beside_the_orders(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = shop_stack.deploy()
+    found = {target.ORDER_PIPELINE: pipeline, target.IMAGE_FANOUT: images.where}
+    monkeypatch.setattr(target, "find", lambda _, system=target.ORDER_PIPELINE: found[system])
+    pipeline.client("sqs").send_message(QueueUrl=pipeline.output("OrdersDeadLetterQueueUrl"), MessageBody="{}")
+    dead_letter(images, "ingest/gone.jpg", None)
+    result = CliRunner().invoke(app, ["dlq", "list", "--stage", "dev", "--json"])
+    assert result.exit_code == 0
+    order, image = json.loads(result.stdout)
+    assert order["reason"].startswith("invalid: ")
+    assert (image["queue"], image["orderID"], image["receive_count"]) == ("thumbnail-dead", None, 1)
 
 
 def test_a_dead_letter_that_s3_refuses_does_not_hide_the_others(
