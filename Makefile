@@ -86,7 +86,7 @@ openapi: setup ## write docs/order-service.openapi.json anew from the service's 
 	@PYTHONPATH=lambdas $(IN_VENV) -m shop.openapi docs/order-service.openapi.json
 
 bench: setup ## the benchmarks
-	@for name in order_decode order_service_memory router_import sales_query sales_recorder; do \
+	@for name in order_decode order_service_memory router_import sales_query sales_recorder images; do \
 		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$name || exit 1; done
 
 loadtest: setup ## put load on the order service of TARGET (local, or a stage on AWS)

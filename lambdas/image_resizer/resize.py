@@ -169,7 +169,8 @@ def _check_cost(image: ImageFile.ImageFile, source: BinaryIO, max_pixels: int) -
         raise BadImage(f"a TIFF strip or tile of {piece:,} bytes, more than {max_pixels * _BYTES_A_PIXEL:,}")
     if image.tile and image.tile[0][0] == "bmp_rle" and image.width * image.height > _MAX_RUN_LENGTH_PIXELS:
         raise BadImage(f"a run-length encoded BMP of more than {_MAX_RUN_LENGTH_PIXELS:,} pixels")
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and (scans := _scans(source)) > _MAX_SCANS:
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    if is_jpeg and not _is_in_one_scan(image, source) and (scans := _scans(source)) > _MAX_SCANS:
         raise BadImage(f"a JPEG of {scans:,} scans, more than {_MAX_SCANS:,}")
 
 
@@ -181,6 +182,20 @@ def _tiff_piece(image: TiffImagePlugin.TiffImageFile) -> int:
     width = tags.get(_TILE_WIDTH, tags[TiffImagePlugin.IMAGEWIDTH])
     length = tags.get(_TILE_LENGTH, min(tags.get(TiffImagePlugin.ROWSPERSTRIP, _MAX_SIDE), max(image.size)))
     return int(width * length * bits // 8)
+
+
+def _is_in_one_scan(image: ImageFile.ImageFile, source: BinaryIO) -> bool:
+    """Whether the first scan of a JPEG, after whose header Pillow stopped reading, has all of the image (T.81, B.2.3).
+
+    Such are the JPEGs that cameras make, and the decoder is done after it. To search a large file takes longer than
+    all else here but decoding.
+    """
+    if image.format == "MPO" or "progressive" in image.info:
+        return False
+    components = len(image.getbands())
+    header_length = 6 + 2 * components
+    source.seek(-header_length, io.SEEK_CUR)
+    return source.read(3) == bytes([0, header_length, components])
 
 
 def _scans(source: BinaryIO) -> int:

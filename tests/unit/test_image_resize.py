@@ -365,6 +365,12 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     assert "scans" in reason(content[:-2] + content[scan:-2] * 200 + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_of_one_scan_is_not_searched_for_more(mode: str) -> None:
+    content = encoded(quarters().convert(mode), "JPEG")
+    assert made(content + b"\xff\xda" * 200).size == (128, 96)
+
+
 @pytest.mark.parametrize("image_format", ["PROGRESSIVE", *FORMATS, "LZW"])
 def test_a_file_cut_short_is_refused(image_format: str) -> None:
     """Wherever pixels are missing; the last bytes of some formats only say that the file ends."""
