@@ -27,7 +27,7 @@ _SCHEDULE = (
     rf" {_CRON_FIELD}\)|rate\([1-9][0-9]* (minutes?|hours?|days?)\))\Z"
 )
 _INSTANCE_TYPE = r"\A[a-z][a-z0-9-]*\.[a-z0-9]+\Z"
-_PREFIX = r"\A(?!ingest\Z)[a-z][a-z0-9-]{0,29}\Z"
+_PREFIX = r"\A(?!(ingest|original|all)\Z)[a-z][a-z0-9-]{0,29}\Z"
 _CONSTRUCT_ID = r"\A[A-Z][A-Za-z0-9]{0,39}\Z"
 _PATTERNS_IN_WORDS = {
     _STAGE_NAME: "1-20 lower-case letters, digits and hyphens, a letter first",
@@ -36,7 +36,7 @@ _PATTERNS_IN_WORDS = {
     _PRINCIPAL_ARN: "an IAM principal's ARN, such as arn:aws:iam::111122223333:role/operator",
     _SCHEDULE: "cron(minutes hours day-of-month month day-of-week year), one of the days a ?, or rate(value unit)",
     _INSTANCE_TYPE: "an instance type without its db., such as t4g.micro",
-    _PREFIX: "1-30 lower-case letters, digits and hyphens, a letter first, and not ingest",
+    _PREFIX: "1-30 lower-case letters, digits and hyphens, a letter first, and not ingest, original or all",
     _CONSTRUCT_ID: "1-40 letters and digits, a capital letter first",
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shop.local.cloud import Cloud
+from tests.integration.images import ImageFanout, picture
 from tests.integration.order_service import OrderService
 from tests.integration.sales_report import SalesReport
 from tests.polling import eventually
@@ -61,6 +62,22 @@ def test_a_report_is_started_with_curl(sales_report: SalesReport, cloud_folder: 
     day = json.loads(answer.stdout)["date"]
     assert f'"date": "{day}"' in block("SalesReportEndpoint")
     assert eventually(lambda: sales_report.mails(day))
+
+
+def test_a_picture_is_made_small_and_fetched(images: ImageFanout, cloud_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "original.jpg").write_bytes(picture(1600, 1200))
+    script = block("shop images put")
+    for shown, here in {".local/demo": tmp_path, "--output pictures": f"--output {tmp_path}/pictures"}.items():
+        assert shown in script
+        script = script.replace(shown, str(here))
+    subprocess.run(
+        ["sh", "-eu", "-c", script],
+        cwd=README.parent, env={**os.environ, "SHOP_LOCAL_DIR": str(cloud_folder)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for prefix, stored in images.results("original.jpg").items():
+        assert (tmp_path / "pictures" / prefix / "original.jpg").read_bytes() == stored.content
+    assert (tmp_path / "pictures" / "original" / "original.jpg").is_file()
 
 
 def test_curl_is_told_the_region_of_the_local_cloud(cloud: Cloud) -> None:

@@ -83,6 +83,7 @@ def test_keys_of_the_cdk_are_passed_over() -> None:
         ({"image_sizes": _sizes({"prefix": "Thumb"})}, ["image_sizes[0].prefix", "'Thumb'", "lower-case letters"]),
         ({"image_sizes": _sizes({}, {"prefix": "a/b"})}, ["image_sizes[1].prefix", "'a/b'", "lower-case letters"]),
         ({"image_sizes": _sizes({"prefix": "ingest"})}, ["image_sizes[0].prefix", "not ingest"]),
+        ({"image_sizes": _sizes({"prefix": "original"})}, ["image_sizes[0].prefix", "original or all"]),
         ({"image_sizes": _sizes({"function": "make it"})}, ["image_sizes[0].function", "'make it'", "capital"]),
         ({"image_sizes": _sizes({"width": 0})}, ["image_sizes[0].width", "0 is", ">= 1"]),
         ({"image_sizes": _sizes({"height": 4_097})}, ["image_sizes[0].height", "4097", "<= 4096"]),
