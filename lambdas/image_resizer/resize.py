@@ -25,7 +25,7 @@ _MAX_SCANS = 100
 """Of a JPEG: encoders write about ten, and each costs a pass over the whole image (libjpeg-turbo, "fuzz/": 500)."""
 _BYTES_A_PIXEL = 4
 """Of a decoded image, as Pillow holds it."""
-_REDUCING_GAP = 1.5
+_REDUCING_GAP = 2.0
 """At least this factor is left to LANCZOS; the rest is averaged, which is faster."""
 _STRIP_PIXELS = 1_000_000
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA"}
