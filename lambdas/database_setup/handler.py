@@ -35,10 +35,6 @@ _NOT_READY_PAUSE_MS: Final = 5_000
 _secrets: "SecretsManagerClient" = boto3.client("secretsmanager")
 
 
-class MigrationFailed(Exception):
-    """The migrator failed; the text has its own error."""
-
-
 def handler(event: Mapping[str, Any], context: Context) -> None:
     """Migrates for a Create or an Update, does nothing for a Delete, and tells CloudFormation the outcome.
 
@@ -69,7 +65,7 @@ def _migrate(remaining_ms: RemainingTime) -> None:
     answer = _invoke(json.dumps(request), remaining_ms)
     result = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        raise MigrationFailed(f"{result.get('errorType', 'error')}: {result.get('errorMessage', '')}")
+        raise custom_resource.WorkFailed(f"{result.get('errorType', 'error')}: {result.get('errorMessage', '')}")
 
 
 def _invoke(payload: str, remaining_ms: RemainingTime) -> "InvocationResponseTypeDef":

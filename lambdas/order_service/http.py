@@ -1,6 +1,5 @@
 """Requests and answers of API Gateway's Lambda proxy integration (Amazon API Gateway, "Lambda proxy integrations")."""
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from order_service.documents import decode, encode
 from order_service.problems import Problem, refuse
+from shared.api_event import body_of
 
 _LARGEST_ANSWER_BYTES: Final = 6 * 1024 * 1024 - 64 * 1024
 """AWS Lambda quotas: 6 MB for a synchronous answer; some of it is for what surrounds the body."""
@@ -92,12 +92,9 @@ def _decoded_id(text: str) -> str:
 
 
 def _body(event: Mapping[str, Any]) -> str:
-    body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body)
     try:
-        return base64.b64decode(body).decode()
-    except UnicodeDecodeError as error:
+        return body_of(event)
+    except ValueError as error:
         raise Problem("invalid_json", "the body is not UTF-8") from error
 
 

@@ -1,6 +1,5 @@
 """Starts the sales report of a day by request; who gets the report's mails sees what became of it."""
 
-import base64
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared.api_event import body_of
 from shared.aws import CLIENT_CONFIG, Context, error_code
 from shared.log import logger
 from shared.shop_days import parse_day, today
@@ -26,7 +26,7 @@ _lambda: "LambdaClient" = boto3.client("lambda", config=CLIENT_CONFIG)
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 (Lambda passes it)
     """Answers one request of API Gateway's Lambda proxy integration: 202 with the day, 400 or 500 with an error."""
     try:
-        day = _read_date(_body(event)) or today(ZoneInfo(os.environ["SHOP_TIME_ZONE"])).isoformat()
+        day = _read_date(body_of(event)) or today(ZoneInfo(os.environ["SHOP_TIME_ZONE"])).isoformat()
     except ValueError as error:
         return _answer(HTTPStatus.BAD_REQUEST, {"error": "bad_request", "message": str(error)})
     request_id = event["requestContext"]["requestId"]
@@ -43,16 +43,6 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:  # no
         return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, document)
     logger.info("report started", extra={"api_request_id": request_id, "date": day})
     return _answer(HTTPStatus.ACCEPTED, {"date": day})
-
-
-def _body(event: Mapping[str, Any]) -> str:
-    body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body)
-    try:
-        return base64.b64decode(body).decode()
-    except UnicodeDecodeError:
-        raise ValueError("body: is not UTF-8") from None
 
 
 def _read_date(body: str) -> str | None:

@@ -13,8 +13,13 @@ from shared.log import logger
 
 ANSWER_SECONDS: Final = 5
 """What telling CloudFormation may take; a handler's work must leave that much time."""
-_LONGEST_REASON: Final = 1_000
-"""Characters; an answer may have 4,096 bytes ("Custom resource response objects", AWS CloudFormation User Guide)."""
+_LONGEST_REASON: Final = 500
+"""Characters, each of up to 6 bytes of JSON; an answer may have 4,096 ("Custom resource response objects", AWS
+CloudFormation User Guide)."""
+
+
+class WorkFailed(Exception):
+    """The work failed for a reason that the text names; any other error's name is put before its text."""
 
 
 def run(event: Mapping[str, Any], work: Callable[[], None], physical_id: str) -> None:
@@ -31,7 +36,7 @@ def run(event: Mapping[str, Any], work: Callable[[], None], physical_id: str) ->
     try:
         work()
     except Exception as error:  # noqa: BLE001 (CloudFormation waits until it is told)
-        reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        reason = (str(error) if isinstance(error, WorkFailed) else f"{type(error).__name__}: {error}")[:_LONGEST_REASON]
         logger.error("request failed", extra={"reason": reason})
         _answer(event, "FAILED", reason, physical_id)
     else:

@@ -2,6 +2,10 @@
 
 import os
 
+from tests.unit.cloudformation import answers
+
+__all__ = ["answers"]  # a fixture, for all modules here
+
 for _name, _value in {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "testing",

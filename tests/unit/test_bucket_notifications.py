@@ -1,8 +1,5 @@
 """The custom resource that has a bucket tell a topic: what S3 is asked for, and that CloudFormation gets an answer."""
 
-import io
-import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -11,6 +8,7 @@ from moto import mock_aws
 
 from bucket_notifications import handler as notifications
 from shared.aws import CLIENT_CONFIG
+from tests.unit.cloudformation import request
 from tests.unit.fakes import Clock, client_error, timeout
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:resize"
@@ -29,10 +27,6 @@ class _S3:
         self.configurations[Bucket] = NotificationConfiguration
 
 
-class _Response(io.BytesIO):
-    status = 200
-
-
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> _S3:
     found = _S3()
@@ -47,38 +41,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """What CloudFormation was told: one answer to each request."""
-    told: list[dict[str, Any]] = []
-
-    def put(request: Any, timeout: float) -> _Response:
-        assert (request.method, request.full_url) == ("PUT", "https://cloudformation.example/answer")
-        assert timeout > 0
-        told.append(json.loads(request.data))
-        return _Response()
-
-    monkeypatch.setattr("urllib.request.urlopen", put)
-    yield told
-    assert len(told) == 1
-
-
 def _event(request_type: str, *, bucket: str = "images", **more: str) -> dict[str, Any]:
-    return {
-        "RequestType": request_type,
-        "ResponseURL": "https://cloudformation.example/answer",
-        "StackId": "stack",
-        "RequestId": "request",
-        "LogicalResourceId": "Notifications",
-        "ResourceProperties": {
-            "ServiceToken": "arn",
-            "BucketName": bucket,
-            "TopicArn": TOPIC,
-            "Prefix": "ingest/",
-            "Suffixes": [".jpg", ".png"],
-        },
-        **more,
-    }
+    properties = {"BucketName": bucket, "TopicArn": TOPIC, "Prefix": "ingest/", "Suffixes": [".jpg", ".png"]}
+    return request(request_type, "Notifications", properties, **more)
 
 
 def _rules(configuration: Any) -> list[dict[str, str]]:

@@ -3,12 +3,12 @@
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from database_setup import handler as setup
+from tests.unit.cloudformation import request
 from tests.unit.fakes import Clock, client_error
 
 _ENVIRONMENT = {
@@ -52,10 +52,6 @@ class _Migrator:
         return answer | ({"FunctionError": "Unhandled"} if self.failed else {})
 
 
-class _Response(io.BytesIO):
-    status = 200
-
-
 @pytest.fixture
 def migrator(monkeypatch: pytest.MonkeyPatch) -> _Migrator:
     for name, value in _ENVIRONMENT.items():
@@ -66,32 +62,8 @@ def migrator(monkeypatch: pytest.MonkeyPatch) -> _Migrator:
     return found
 
 
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """What CloudFormation was told."""
-    told: list[dict[str, Any]] = []
-
-    def put(request: Any, timeout: float) -> _Response:
-        assert (request.method, request.full_url) == ("PUT", "https://cloudformation.example/answer")
-        assert timeout > 0
-        told.append(json.loads(request.data))
-        return _Response()
-
-    monkeypatch.setattr("urllib.request.urlopen", put)
-    yield told
-    assert len(told) == 1
-
-
-def _event(request_type: str, **more: str) -> Mapping[str, Any]:
-    return {
-        "RequestType": request_type,
-        "ResponseURL": "https://cloudformation.example/answer",
-        "StackId": "stack",
-        "RequestId": "request",
-        "LogicalResourceId": "Schema",
-        "ResourceProperties": {"ServiceToken": "arn", "Revision": "abc"},
-        **more,
-    }
+def _event(request_type: str, **more: str) -> dict[str, Any]:
+    return request(request_type, "Schema", {"Revision": "abc"}, **more)
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
@@ -130,9 +102,9 @@ def test_users_with_secrets_sign_in_by_password(migrator: _Migrator, monkeypatch
     monkeypatch.setenv("SAMPLE_DATA", "false")
     setup.handler(_event("Create"), Clock())
 
-    [request] = migrator.requests
-    assert request["users"] == {"sales_reader": "reader-password", "sales_recorder": "recorder-password"}
-    assert request["sampleData"] is False
+    [invoked] = migrator.requests
+    assert invoked["users"] == {"sales_reader": "reader-password", "sales_recorder": "recorder-password"}
+    assert invoked["sampleData"] is False
 
 
 def test_a_deletion_leaves_the_database_alone(migrator: _Migrator, answers: list[dict[str, Any]]) -> None:
@@ -147,11 +119,11 @@ def test_a_failed_migration_fails_the_deployment_with_its_reason(
 ) -> None:
     caplog.set_level(logging.DEBUG, "shop")
     migrator.failed = True
-    migrator.result = {"errorType": "MigrationRefused", "errorMessage": "0001_x.sql: was changed" + "!" * 5_000}
+    migrator.result = {"errorType": "MigrationRefused", "errorMessage": "0001_x.sql: was changed" + "é" * 5_000}
     setup.handler(_event("Update"), Clock())
 
     assert answers[0]["Status"] == "FAILED"
-    assert answers[0]["Reason"].startswith("MigrationFailed: MigrationRefused: 0001_x.sql: was changed")
+    assert answers[0]["Reason"].startswith("MigrationRefused: 0001_x.sql: was changed")
     assert len(json.dumps(answers[0]).encode()) < 4_096
     logged = " ".join(str(record.__dict__) for record in caplog.records)
     assert "was changed" in logged
