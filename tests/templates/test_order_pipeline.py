@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import STAGES, load_settings
+from tests.stream_poller import NOTIFIER, EventSourceMapping
 from tests.templates.synthesis import Template, resources, synthesise, the_only
 
 pytestmark = pytest.mark.xdist_group("templates")
@@ -64,6 +65,11 @@ def test_notifier_reads_inserts_from_the_oldest_record(template: Template) -> No
     assert [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]] == [{"eventName": ["INSERT"]}]
     assert mapping["BisectBatchOnFunctionError"] is True
     assert mapping["BatchSize"] == 10
+
+
+def test_notifier_reads_the_stream_as_the_tests_of_its_failures_do() -> None:
+    mapping = the_only(pipeline("prod"), "AWS::Lambda::EventSourceMapping", "OrderNotifier")
+    assert EventSourceMapping.of_template(mapping) == NOTIFIER
 
 
 def test_queue_is_closed_to_all_but_its_own() -> None:

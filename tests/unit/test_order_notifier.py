@@ -154,56 +154,10 @@ def test_a_record_without_an_image_is_poison(topic: FakeBatchService, clock: Clo
     assert announced(topic) == ["A-2"]
 
 
-def poll(clock: Clock, records: list[dict[str, Any]], retries: int) -> list[dict[str, Any]]:
-    """Delivers like Lambda's poller: again from the first failed record on; returns what it gives up on.
-
-    ("Configuring partial batch response with DynamoDB and Lambda": the batch is bisected at the returned sequence
-    number, and only the remaining records are retried.)
-    """
-    numbers = [entry["dynamodb"]["SequenceNumber"] for entry in records]
-    for _ in range(retries + 1):
-        clock.seconds_left = 10.0
-        failed = run(clock, *records)
-        if failed is None:
-            return []
-        records = records[numbers.index(failed) :]
-        numbers = numbers[numbers.index(failed) :]
-    return records
-
-
-def test_with_a_poisoned_record_all_others_are_announced_once(topic: FakeBatchService, clock: Clock) -> None:
-    given_up = poll(clock, [record(1), poison(2), record(3), record(4)], retries=3)
-    assert given_up[0] == poison(2)
-    assert announced(topic) == ["A-1", "A-3", "A-4"]
-
-
-def test_with_one_entry_refused_for_a_while_all_are_announced_once(topic: FakeBatchService, clock: Clock) -> None:
-    refusals = iter([True] * 2 + [False] * 10)
-    topic.refuse = lambda entry: entry["Subject"] == "New order A-2" and next(refusals)
-    assert poll(clock, [record(1), record(2), record(3)], retries=3) == []
-    assert announced(topic) == ["A-1", "A-3", "A-2"]
-
-
 def test_another_order_under_a_known_sequence_number_is_announced(topic: FakeBatchService, clock: Clock) -> None:
     run(clock, poison(1), record(2))
     assert run(clock, record(2, FULL)) is None
     assert announced(topic) == ["A-2", "A-1001"]
-
-
-failures = st.dictionaries(st.integers(0, 9), st.just(("InternalError", True)))
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=10), st.lists(failures, max_size=4))
-def test_every_order_is_announced_once(poisoned: list[bool], answers: list[dict[int, tuple[str, bool]]]) -> None:
-    records = [poison(n) if bad else record(n) for n, bad in enumerate(poisoned)]
-    clock, topic = Clock(), FakeBatchService(answers)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(notifier, "_sns", topic)
-        patch.setenv("ORDER_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:orders")
-        notifier._announced_early.clear()
-        given_up = poll(clock, records, retries=len(answers) + 1)
-    assert sorted(announced(topic)) == sorted(f"A-{n}" for n, bad in enumerate(poisoned) if not bad)
-    assert given_up == (records[poisoned.index(True) :] if any(poisoned) else [])
 
 
 @pytest.mark.parametrize(
