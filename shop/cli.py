@@ -494,6 +494,43 @@ def mailbox(stage: Stage = "local", as_json: Json = False) -> None:
         say("\n".join(["", *mails.lines(mail)]))
 
 
+@app.command()
+def audit(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE|-]", help="What was sent: an id a line, JSON Lines, or orders place --json."),
+    ] = None,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Say where each order is that was sent: stored, dead-lettered, in the queue; exit code 1 when one is nowhere.
+
+    Without a file only the counts. Dead letters are received and given back, so their receive counts rise by one.
+    """
+    from shop import audit as auditing
+    from shop import target
+    from shop.output import note, print_json, print_table, printable
+
+    where = target.find(stage)
+    if file is None:
+        result = auditing.audit(where)
+    else:
+        sent = auditing.read_sent(_read(file).split(b"\n"), "standard input" if file == "-" else file)
+        result = auditing.audit(where, sent.ids, sent.refused)
+    if as_json:
+        print_json(result)
+    else:
+        print_table(f"Orders of stage {stage}", ("place", "orders#"), auditing.rows(result))
+    if result.totals.held:
+        note(f"{result.totals.held:,} more in the dead-letter queue could not be read: run it again in a minute")
+    lost = auditing.unknown_ids(result)
+    for each in lost[: auditing.SHOWN]:
+        note(f"unknown: {printable(each)}")
+    if lost:
+        note(f"{len(lost):,} accepted and nowhere, with the orders queue empty (--json names each)")
+        raise typer.Exit(1)
+
+
 @dlq_app.command("list")
 def list_dead_letters(
     stage: Stage = "local",
