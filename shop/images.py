@@ -184,16 +184,18 @@ def _originals(images: Images) -> Iterator[Mapping[str, Any]]:
 
 def _image(images: Images, original: Mapping[str, Any]) -> Image:
     name = original["Key"].removeprefix(images.source_prefix)
-    modified: datetime = original["LastModified"]
-    made = {size.name: _made(images.made(name, size), modified) for size in images.sizes}
-    return Image(name, original["Size"], _utc(modified), made)
+    newest = images.head(original["Key"])
+    version = newest["VersionId"] if newest else None
+    made = {size.name: _made(images.made(name, size), version) for size in images.sizes}
+    return Image(name, original["Size"], _utc(original["LastModified"]), made)
 
 
-def _made(found: Mapping[str, Any] | None, original_modified: datetime) -> Made | None:
+def _made(found: Mapping[str, Any] | None, version: str | None) -> Made | None:
     if found is None:
         return None
-    modified: datetime = found["LastModified"]
-    return Made(found["ContentLength"], _utc(modified), outdated=modified < original_modified)
+    # Times cannot say it: S3 gives those of one request to the second and of another with fractions of it.
+    outdated = found["Metadata"].get("source-version") != version
+    return Made(found["ContentLength"], _utc(found["LastModified"]), outdated)
 
 
 def _utc(when: datetime) -> str:

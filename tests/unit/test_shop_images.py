@@ -15,6 +15,7 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from shop import dead_letters, image_dead_letters, image_uploads, target
+from shop import images as images_module
 from shop.cli import app
 from shop.errors import ShopError
 from shop.image_uploads import Upload
@@ -336,20 +337,27 @@ def test_images_are_listed_with_their_sizes(images: Images) -> None:
     assert shown[-1].split()[-2:] == ["-", "-"]
 
 
-def test_a_result_that_is_older_than_its_original_is_outdated(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_of_an_earlier_version_is_outdated(images: Images) -> None:
     resize(images, "x.jpg", "an-earlier-version")
     store(images, "ingest/x.jpg")
-    head = Images.head
-
-    def long_ago(self: Images, key: str, version: str | None = None) -> Any:
-        found = head(self, key, version)
-        assert found is not None
-        return {**found, "LastModified": found["LastModified"].replace(year=2020)}
-
-    monkeypatch.setattr(Images, "head", long_ago)
     (image,) = list_images(images, 10).images
     assert [made.outdated for made in image.sizes.values() if made] == [True, True]
     assert "1 (outdated)" in run("list").stdout
+
+
+def test_a_result_made_in_the_second_of_the_upload_is_not_outdated(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resize(images, "x.jpg", store(images, "ingest/x.jpg"))
+    originals = images_module._originals
+
+    def to_the_millisecond(images: Images) -> Any:
+        for each in originals(images):
+            yield {**each, "LastModified": each["LastModified"].replace(microsecond=999_000)}
+
+    monkeypatch.setattr(images_module, "_originals", to_the_millisecond)
+    (image,) = list_images(images, 10).images
+    assert [made.outdated for made in image.sizes.values() if made] == [False, False]
 
 
 def test_lists_are_read_page_by_page_and_end_at_the_limit(images: Images) -> None:
