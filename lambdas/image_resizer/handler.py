@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from image_resizer.distinct import distinct
 from image_resizer.events import Ignored, Source, UnreadableEvent, read_sources
 from image_resizer.names import KeyTooLong, target_key
 from image_resizer.resize import BadImage, Spec, resize
@@ -120,6 +121,7 @@ def _make(source: Source, settings: _Settings, remaining_ms: RemainingTime) -> s
         return "object is gone"
     with content:
         result = resize(content, spec)
-    if keep(_s3, target, result.content, result.content_type, existing, remaining_ms):
+    content_of_version = distinct(result.content, f"{source.sequencer} {source.version_id}")
+    if keep(_s3, target, content_of_version, result.content_type, existing, remaining_ms):
         return "image made"
     return "image made before"

@@ -7,11 +7,13 @@ docs/decisions/0015 has what was measured for the choices made here.
 
 import io
 import math
+import struct
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
@@ -23,6 +25,16 @@ _MAX_RUN_LENGTH_PIXELS = 4_000_000
 """Of a run-length encoded BMP, which Pillow decodes in Python: a million pixels take 0.3 s where a run is one pixel."""
 _MAX_SCANS = 100
 """Of a JPEG: encoders write about ten, and each costs a pass over the whole image."""
+_MAX_READS = 200_000
+"""Of a file. Pillow reads its parts one by one in Python: 100 MB of empty segments, chunks or blocks would take it
+minutes and several gigabytes, where a PNG of 100 MB in pieces as small as encoders make takes 100,000 reads."""
+_MAX_HEADER_BYTES = 20_000_000
+"""Of a JPEG, PNG or GIF. A profile has at most 16 MB, and Pillow's time grows with the square of EXIF's length."""
+_MAX_EXIF_BYTES = 1_000_000
+"""Where orientation is looked for; a JPEG's segment has room for 65,533, but Pillow joins several."""
+_MAX_TIFF_TAGS = 4_096
+_MAX_TIFF_VALUES = 300_000
+"""Of all tags together: Pillow makes an object of each, of up to 500 bytes. Tiles of 60 megapixels have 235,000."""
 _BYTES_A_PIXEL = 4
 """Of a decoded image, as Pillow holds it."""
 _REDUCING_GAP = 2.0
@@ -31,6 +43,10 @@ _STRIP_PIXELS = 1_000_000
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA"}
 """The modes whose colours are multiplied by their transparency, and the same without."""
 
+_TIFF_LAYOUTS = {42: ("4xL", "H", "HHL4x"), 43: ("8xQ", "Q", "HHQ8x")}
+"""By version: the header with the first directory's offset, how many tags that has, and a tag: number, type, length."""
+_TIFF_TEXT = {1, 2, 7}
+"""The types that Pillow leaves as they are: bytes, text, anything."""
 _TILE_WIDTH, _TILE_LENGTH = 0x0142, 0x0143
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
@@ -124,18 +140,67 @@ def _open(source: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     """Reads the header and refuses what it tells to be too large; no pixel is decoded yet."""
     if not source.seek(0, io.SEEK_END):
         raise BadImage("the file is empty")
+    _check_tiff_tags(source)
+    reader = _Reader(source)
     try:
-        image = Image.open(source, formats=_FORMATS)
+        image = Image.open(cast("BinaryIO", reader), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise BadImage("no JPEG, PNG, WebP, GIF, BMP or TIFF image, or its header is broken") from error
     except Image.DecompressionBombError as error:
         raise BadImage(f"more than {max_pixels:,} pixels, by its header: {error}") from error
+    reader.most_bytes = sys.maxsize
     _check_size(image, max_pixels)
     _check_cost(image, source, max_pixels)
     if isinstance(image, WebPImagePlugin.WebPImageFile):
         source.close()
         image._decoder = _FirstFrame(image._decoder)
     return image
+
+
+class _Reader:
+    """A file that is read only so often, and of whose header only so much."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._reads = 0
+        source.seek(0)
+        is_read_whole = not source.read(4).startswith((b"\xff\xd8", b"\x89PNG", b"GIF8"))
+        self.most_bytes = sys.maxsize if is_read_whole else _MAX_HEADER_BYTES
+        source.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes of the file."""
+        content = self._source.read(size)
+        self._reads += 1
+        if self._reads > _MAX_READS:
+            raise BadImage(f"a file of more than {_MAX_READS:,} segments, chunks or blocks")
+        if self._source.tell() > self.most_bytes:
+            raise BadImage(f"a header of more than {_MAX_HEADER_BYTES:,} bytes")
+        return content
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a file can."""
+        return getattr(self._source, name)
+
+
+def _check_tiff_tags(source: BinaryIO) -> None:
+    """Refuses a TIFF whose tags would take far more memory than their bytes (TIFF 6.0, section 2; BigTIFF)."""
+    source.seek(0)
+    head = source.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) == 16 else 0  # noqa: PLR2004
+    if version not in _TIFF_LAYOUTS:
+        return
+    header_format, count_format, tag_format = (f"{order}{each}" for each in _TIFF_LAYOUTS[version])
+    source.seek(min(struct.unpack_from(header_format, head)[0], sys.maxsize))
+    count = int.from_bytes(source.read(struct.calcsize(count_format)), "little" if order == "<" else "big")
+    if count > _MAX_TIFF_TAGS:
+        raise BadImage(f"a TIFF of {count:,} tags, more than {_MAX_TIFF_TAGS:,}")
+    tags = source.read(count * struct.calcsize(tag_format))
+    whole = tags[: len(tags) - len(tags) % struct.calcsize(tag_format)]
+    values = sum(length for _, kind, length in struct.iter_unpack(tag_format, whole) if kind not in _TIFF_TEXT)
+    if values > _MAX_TIFF_VALUES:
+        raise BadImage(f"a TIFF whose tags have {values:,} values, more than {_MAX_TIFF_VALUES:,}")
 
 
 class _FirstFrame:
@@ -228,6 +293,8 @@ def _orientation(image: ImageFile.ImageFile) -> int:
         return 1
     if image.format == "PNG":
         image.load()  # its EXIF may come after the pixels; what is wrong with these must not be hidden here
+    if len(image.info.get("exif", b"")) > _MAX_EXIF_BYTES:
+        return 1
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - broken metadata is no reason to refuse a picture, whatever its parser raises

@@ -3,8 +3,10 @@
 A result carries its original's sequencer. It is written on the condition that what was found under its key is still
 there (`If-Match`), or that there is still nothing (`If-None-Match`): of two functions that work on one key at a time,
 the second to write has to look again (Amazon S3 User Guide, "How to prevent object overwrites with conditional
-writes"). Needs the rights to GetObject and GetObjectVersion on originals, to GetObject (the condition `If-Match` and
-HEAD) and PutObject on results, and to ListBucket, without which S3 answers 403 and not 404 for what is not there.
+writes"). So no two versions of an original may give the same bytes (`image_resizer.distinct`).
+
+Needs the rights to GetObject and GetObjectVersion on originals, to GetObject (the condition `If-Match` and HEAD) and
+PutObject on results, and to ListBucket, without which S3 answers 403 and not 404 for what is not there.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageStat, TiffImagePlugin
 
 from image_resizer.resize import BadImage, Result, Spec, resize
 from tests.unit import colour_profiles
@@ -363,6 +363,56 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     content = encoded(quarters(), "JPEG", progressive=True)
     scan = content.rindex(b"\xff\xda")
     assert "scans" in reason(content[:-2] + content[scan:-2] * 200 + b"\xff\xd9")
+
+
+def flooded(kind: str, length: int = 4_000_000) -> bytes:
+    """A good image with very many parts that say nothing, or very long metadata, before its pixels."""
+    content = encoded(quarters(), kind.partition(" ")[0])
+    fillings = {
+        "JPEG comments": (2, b"\xff\xfe\x00\x02" * (length // 4)),
+        "JPEG application segments": (2, b"\xff\xe9\x00\x02" * (length // 4)),
+        "JPEG fill bytes": (2, b"\xff" * length),
+        "PNG chunks": (33, b"\0\0\0\0abCd" + struct.pack(">I", zlib.crc32(b"abCd"))),
+        "GIF comments": (content.find(b",\0\0\0\0"), b"\x21\xfe\x01a\x00" * (length // 5)),
+    }
+    place, filling = fillings[kind]
+    repeated = filling * (length // 12) if kind == "PNG chunks" else filling
+    return content[:place] + repeated + content[place:]
+
+
+@pytest.mark.parametrize(
+    "kind", ["JPEG comments", "JPEG application segments", "JPEG fill bytes", "PNG chunks", "GIF comments"]
+)
+def test_a_file_of_very_many_parts_is_refused(kind: str) -> None:
+    assert "segments, chunks or blocks" in reason(flooded(kind))
+
+
+def test_a_very_long_header_is_refused() -> None:
+    segment = b"\xff\xe1\xff\xff" + b"Exif\0\0".ljust(65_533, b"\0")
+    content = encoded(quarters(), "JPEG")
+    assert "a header of more than" in reason(content[:2] + segment * 320 + content[2:])
+    assert made(content[:2] + segment * 3 + content[2:]).size == (128, 96)
+
+
+@pytest.mark.parametrize("big_tiff", [False, True])
+def test_a_tiff_whose_tags_have_very_many_values_is_refused(big_tiff: bool) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[65_000], tags.tagtype[65_000] = (1,) * 300_000, 3
+    assert "values" in reason(encoded(quarters(), "TIFF", tiffinfo=tags, big_tiff=big_tiff))
+    tags[65_000], tags.tagtype[65_000] = b"\1" * 300_000, 7
+    assert made(encoded(quarters(), "TIFF", tiffinfo=tags, big_tiff=big_tiff)).size == (128, 96)
+
+
+@pytest.mark.parametrize("directory", [b"", b"\xff\xff", b"\x05\x00\x00"])
+def test_a_tiff_whose_tags_are_cut_short_is_refused(directory: bytes) -> None:
+    assert reason(b"II*\0\x10\0\0\0".ljust(16, b"\0") + directory)
+
+
+def test_exif_too_long_to_be_any_is_not_read() -> None:
+    values = 600_000
+    orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, EXIF_ORIENTATION, 3, values, 26, 0) + b"\6\0" * values
+    image = quarters()
+    assert made(encoded(image, "PNG", exif=orientation)).size == (128, 96)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])

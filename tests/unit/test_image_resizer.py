@@ -14,6 +14,7 @@ from moto import mock_aws
 from PIL import Image
 
 from image_resizer import handler as resizer
+from image_resizer import resize as resize_module
 from image_resizer.resize import BadImage, Result, Spec
 from tests.unit.fakes import Clock, client_error, timeout
 
@@ -54,9 +55,10 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> "Iterator[S3Client]":
 
 
 class Resize:
-    """Stands in for the resizing: shows what it was given, and answers with it in brackets."""
+    """Stands in for the resizing: shows what it was given, and answers with it in brackets, alike for all versions."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(resizer, "distinct", lambda content, _: content)
         self.specs: list[Spec] = []
         self.error: Exception | None = None
 
@@ -70,7 +72,7 @@ class Resize:
 
 @pytest.fixture
 def resize(monkeypatch: pytest.MonkeyPatch) -> Resize:
-    resize = Resize()
+    resize = Resize(monkeypatch)
     monkeypatch.setattr(resizer, "resize", resize)
     return resize
 
@@ -121,10 +123,14 @@ def _every_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "shop")
 
 
+def picture(colour: str) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (400, 200), colour).save(content, "JPEG")
+    return content.getvalue()
+
+
 def test_a_photograph_becomes_a_small_image(s3: "S3Client", clock: Clock) -> None:
-    original = io.BytesIO()
-    Image.new("RGB", (400, 200), "teal").save(original, "JPEG")
-    version = put(s3, "ingest/a b/+ü.jpg", original.getvalue())
+    version = put(s3, "ingest/a b/+ü.jpg", picture("teal"))
     assert process(clock, message("m-1", record("ingest/a b/+ü.jpg", version, "05"))) == []
     answer = s3.get_object(Bucket=BUCKET, Key="thumbnail/a b/+ü.jpg")
     assert answer["ContentType"] == "image/jpeg"
@@ -195,7 +201,7 @@ def test_a_newer_result_that_comes_while_resizing_stays(
     s3: "S3Client", clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older, newer = put(s3, "ingest/a.jpg", b"older"), put(s3, "ingest/a.jpg", b"newer")
-    plain = Resize()
+    plain = Resize(monkeypatch)
 
     def overtaken(source: BinaryIO, spec: Spec) -> Result:
         monkeypatch.setattr(resizer, "resize", plain)
@@ -205,6 +211,25 @@ def test_a_newer_result_that_comes_while_resizing_stays(
     monkeypatch.setattr(resizer, "resize", overtaken)
     assert process(clock, message("m-1", record("ingest/a.jpg", older, "01"))) == []
     assert result(s3, "thumbnail/a.jpg") == b"<newer>"
+
+
+def test_the_first_picture_put_back_is_not_replaced_by_the_one_between(
+    s3: "S3Client", clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [put(s3, "ingest/a.jpg", picture(colour)) for colour in ("teal", "red", "teal")]
+    first, between, last = (record("ingest/a.jpg", version, f"0{n}") for n, version in enumerate(versions))
+    assert process(clock, message("m-1", first)) == []
+    plain = resize_module.resize
+
+    def overtaken(source: BinaryIO, spec: Spec) -> Result:
+        monkeypatch.setattr(resizer, "resize", plain)
+        assert process(clock, message("m-3", last)) == []
+        return plain(source, spec)
+
+    monkeypatch.setattr(resizer, "resize", overtaken)
+    assert process(clock, message("m-2", between)) == []
+    kept = s3.head_object(Bucket=BUCKET, Key="thumbnail/a.jpg")
+    assert kept["Metadata"]["source-version"] == versions[-1]
 
 
 @pytest.mark.parametrize("error", [BadImage("truncated"), BadImage("no image")])
