@@ -5,7 +5,9 @@ STAGE ?= dev
 # More settings for the stage, such as CONTEXT="-c alarm_email=you@example.com" (stacks/settings.py has all of them).
 CONTEXT ?=
 
-# Of the load test: a stage, how many send at the same time, and for how long.
+# Of the load test: pipeline or service, a stage, how many send at the same time (to the pipeline an order a second
+# each, and five times as many in the last third of the time), and for how long.
+SYSTEM ?= pipeline
 TARGET ?= local
 USERS ?= 10
 SECONDS ?= 30
@@ -21,7 +23,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi bench loadtest memory-report rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults bench loadtest memory-report rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -85,12 +87,19 @@ lock: setup ## resolve requirements*.in anew
 openapi: setup ## write docs/order-service.openapi.json anew from the service's tables
 	@PYTHONPATH=lambdas $(IN_VENV) -m shop.openapi docs/order-service.openapi.json
 
+faults: setup ## write the runbook's table of faults anew from tests/faults.py
+	@$(IN_VENV) -m tests.faults
+
 bench: setup ## the benchmarks
 	@for name in order_decode order_service_memory router_import sales_query sales_recorder images; do \
 		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$name || exit 1; done
 
-loadtest: setup ## put load on the order service of TARGET (local, or a stage on AWS)
-	@PYTHONPATH=lambdas $(IN_VENV) -m bench.loadtest --stage "$(TARGET)" --users "$(USERS)" --seconds "$(SECONDS)"
+LOADTEST_pipeline := bench.pipeline_load
+LOADTEST_service := bench.loadtest
+
+loadtest: setup ## put load on SYSTEM (pipeline or service) of TARGET (local, or a stage on AWS)
+	@test -n "$(LOADTEST_$(SYSTEM))" || { echo "error: SYSTEM is pipeline or service, not $(SYSTEM)" >&2; exit 2; }
+	@PYTHONPATH=lambdas $(IN_VENV) -m $(LOADTEST_$(SYSTEM)) --stage "$(TARGET)" --users "$(USERS)" --seconds "$(SECONDS)"
 
 memory-report: setup ## measure the order service and write docs/order-service-memory.md
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.order_service_memory --write

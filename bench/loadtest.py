@@ -1,4 +1,4 @@
-"""Puts load on the order service of a stage and says how it answered: `make loadtest TARGET=… USERS=… SECONDS=…`.
+"""Puts load on the order service of a stage and says how it answered: `make loadtest SYSTEM=service TARGET=…`.
 
     PYTHONPATH=lambdas python -m bench.loadtest [--stage local] [--users 10] [--seconds 30] [--json]
 
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -37,23 +38,28 @@ def run(stage: str, users: int, seconds: int, report: Path) -> tuple[int, dict[s
     """
     report.parent.mkdir(parents=True, exist_ok=True)
     summary = report.with_suffix(".json")
-    command = [sys.executable, "-m", "locust", "--locustfile", _LOCUSTFILE, "--headless", "--skip-log-setup"]
-    command += ["--stage", stage, "--users", users, "--spawn-rate", users, "--run-time", f"{seconds}s"]
-    command += ["--stop-timeout", _SECONDS_TO_FINISH, "--html", report, "--summary", summary]
+    words: list[object] = ["--stage", stage, "--users", users, "--spawn-rate", users, "--run-time", f"{seconds}s"]
+    code = start_locust(_LOCUSTFILE, [*words, "--html", report, "--summary", summary])
+    if not summary.exists():
+        raise ShopError(f"the load test ended without results (exit code {code})")
+    results: dict[str, Any] = json.loads(summary.read_text())
+    return code, results
+
+
+def start_locust(locustfile: Path, words: Sequence[object]) -> int:
+    """Run Locust without its page until it ends and return its exit code."""
+    command = [sys.executable, "-m", "locust", "--locustfile", locustfile, "--headless", "--skip-log-setup"]
+    command += ["--stop-timeout", _SECONDS_TO_FINISH, *words]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'lambdas'}"}
     # Without its logging Locust shows no tables of its own, which say the same as ours; warnings still reach stderr.
     with subprocess.Popen(  # noqa: S603 (our own interpreter, our own file)
         [str(word) for word in command], env=environment, stdout=subprocess.DEVNULL
     ) as locust:
         try:
-            code = locust.wait()
+            return locust.wait()
         except KeyboardInterrupt:
             # The terminal has told Locust too: it ends the run early and still cleans up.
-            code = locust.wait()
-    if not summary.exists():
-        raise ShopError(f"the load test ended without results (exit code {code})")
-    results: dict[str, Any] = json.loads(summary.read_text())
-    return code, results
+            return locust.wait()
 
 
 def show(results: dict[str, Any], report: Path) -> None:
@@ -81,8 +87,8 @@ def main() -> int:
     """Run the load test that the arguments ask for and print its results; return the exit code."""
     parser = argparse.ArgumentParser(prog="bench.loadtest", description="Put load on the order service of a stage.")
     parser.add_argument("--stage", default=LOCAL, help="local, or a stage on AWS (default: local)")
-    parser.add_argument("--users", type=_positive, default=10, help="how many send at the same time (default: 10)")
-    parser.add_argument("--seconds", type=_positive, default=30, help="for how long (default: 30)")
+    parser.add_argument("--users", type=positive, default=10, help="how many send at the same time (default: 10)")
+    parser.add_argument("--seconds", type=positive, default=30, help="for how long (default: 30)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options = parser.parse_args()
     report = default_folder() / "loadtest" / f"order-service-{options.stage}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.html"
@@ -100,7 +106,8 @@ def main() -> int:
     return code
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return the number of a command's option; raises ArgumentTypeError unless it is at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")

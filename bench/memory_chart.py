@@ -1,15 +1,12 @@
 """The chart of a memory report, as SVG that is the same for the same figures and needs no script."""
 
-import re
 from collections.abc import Sequence
 
 import pygal  # type: ignore[import-untyped]
 from pygal.style import CleanStyle  # type: ignore[import-untyped]
 
+from bench import svg
 from bench.lambda_model import Estimate
-
-# A comment with today's date, and scripts that only show a value where the mouse is; the values are printed anyway.
-_NOT_WANTED = re.compile(rb"<!--.*?-->|<script.*?</script>", re.DOTALL)
 
 
 def draw(estimates: Sequence[Estimate]) -> bytes:
@@ -31,13 +28,11 @@ def draw(estimates: Sequence[Estimate]) -> bytes:
         style=CleanStyle(value_font_size=13, colors=("#1f77b4", "#d62728", "#2ca02c")),
         js=[],
     )
-    # pygal takes a random one, which would make each drawing another file.
-    chart.uuid = "order-service-memory"
     chart.x_labels = [f"{each.memory_mb:,}" for each in estimates]
     _add(chart, "cold start (ms)", [each.cold_ms for each in estimates], "{:,.0f}")
     _add(chart, "warm request (ms)", [each.warm_ms for each in estimates], "{:.1f}")
     _add(chart, "Lambda, $ per million requests (right)", [each.dollars_a_million for each in estimates], "${:.3f}")
-    return _NOT_WANTED.sub(b"", chart.render())
+    return svg.render(chart, "order-service-memory").encode()
 
 
 def _add(chart: pygal.Line, name: str, values: Sequence[float], form: str) -> None:

@@ -1,4 +1,4 @@
-"""The load test as a person runs it, against the deployed order service."""
+"""The load tests as a person runs them, against the deployed order service and the deployed pipeline."""
 
 import json
 import os
@@ -11,14 +11,15 @@ import pytest
 
 from shop.local import clients
 from shop.local.cloud import Cloud
+from tests.integration.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = {"create", "read", "update", "delete", "list"}
 
 
-def loadtest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def loadtest(folder: Path, *words: str, module: str = "loadtest") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.loadtest", "--users", "4", "--seconds", "3", *words],
+        [sys.executable, "-m", f"bench.{module}", "--users", "4", "--seconds", "3", *words],
         cwd=ROOT,
         env={**os.environ, "SHOP_LOCAL_DIR": str(folder), "PYTHONPATH": str(ROOT / "lambdas")},
         capture_output=True,
@@ -78,5 +79,64 @@ def test_failed_requests_are_named_and_fail_the_run(folder_with_a_wrong_endpoint
 
 def test_without_a_cloud_it_says_what_to_do(tmp_path: Path) -> None:
     done = loadtest(tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: the local cloud is not running: run make up\n"
+
+
+@pytest.fixture
+def folder_with_a_wrong_pipeline(
+    cloud_folder: Path, cloud: Cloud, outputs: dict[str, dict[str, str]], tmp_path: Path
+) -> Path:
+    """The same cloud, but the pipeline's endpoint is a path that its API does not have."""
+    for name in ("cloud.json", "emulator.pid"):
+        (tmp_path / name).symlink_to(cloud_folder / name)
+    stack = f"{cloud.stage}-order-pipeline"
+    endpoint = outputs[stack]["OrdersEndpoint"]
+    changed: dict[str, Any] = {**outputs, stack: {**outputs[stack], "OrdersEndpoint": f"{endpoint}/a/b"}}
+    (tmp_path / "outputs.json").write_text(json.dumps(changed))
+    return tmp_path
+
+
+def left_of_the_test(pipeline: Pipeline) -> tuple[list[str], list[str]]:
+    """Queues and subscriptions of load tests that are still there."""
+    queues = pipeline.client("sqs").list_queues(QueueNamePrefix="loadtest-").get("QueueUrls", [])
+    topic = pipeline.outputs["OrderTopicArn"]
+    found = pipeline.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    return queues, [each["Endpoint"] for each in found if "loadtest-" in each["Endpoint"]]
+
+
+def test_every_order_of_a_short_run_on_the_pipeline_is_stored_and_announced(
+    cloud_folder: Path, pipeline: Pipeline
+) -> None:
+    done = loadtest(cloud_folder, "--json", module="pipeline_load")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["problems"] == []
+    assert [phase["name"] for phase in results["phases"]] == ["steady", "spike"]
+    accepted = sum(phase["accepted"] for phase in results["phases"])
+    verdict = results["verdict"]
+    assert verdict["accepted"] == verdict["stored"] == accepted > 0
+    for phase in results["phases"]:
+        assert phase["announced"]["measured"] == phase["accepted"]
+        assert 0 < phase["answered"]["p50_ms"] <= phase["announced"]["longest_ms"]
+    assert sum(phase["stored"]["measured"] for phase in results["phases"]) > 0
+    assert results["processors"].keys() == {"emulator and its functions", "load test", "everything on this machine"}
+    page = Path(results["report"]).read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    run_id = Path(results["report"]).stem.removeprefix("order-pipeline-local-")
+    assert len(pipeline.stored_ids(f"loadtest-{run_id}-")) == accepted
+    assert left_of_the_test(pipeline) == ([], [])
+
+
+def test_a_pipeline_that_accepts_nothing_fails_the_run(folder_with_a_wrong_pipeline: Path, pipeline: Pipeline) -> None:
+    done = loadtest(folder_with_a_wrong_pipeline, module="pipeline_load")
+    assert done.returncode == 1
+    assert "error: no order was accepted" in done.stderr
+    assert "requests failed for another reason than throttling" in done.stderr
+    assert left_of_the_test(pipeline) == ([], [])
+
+
+def test_without_a_cloud_the_pipelines_says_what_to_do(tmp_path: Path) -> None:
+    done = loadtest(tmp_path, module="pipeline_load")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: the local cloud is not running: run make up\n"
