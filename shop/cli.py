@@ -17,10 +17,15 @@ from typer.core import TyperGroup
 from shop.errors import ShopError, explain
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from shop.dead_letter_queues import Filters
     from shop.dead_letters import DeadLetter
     from shop.image_uploads import Upload
     from shop.images import Images
+    from shop.json_merge_patch import Patch
     from shop.order_service import OrderService
+    from shop.redrive import Outcome
 
 NOT_RUNNING_EXIT = 3
 
@@ -28,6 +33,21 @@ Stage = Annotated[str, typer.Option("--stage", help="local, or a stage deployed 
 ItemId = Annotated[str, typer.Argument(metavar="ID")]
 Names = Annotated[str | None, typer.Option("--names", metavar="JSON", help='Such as {"#d": "order_date"}.')]
 Values = Annotated[str | None, typer.Option("--values", metavar="JSON", help='Such as {":least": 80.50}.')]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--queue",
+        metavar="NAME",
+        help="orders, announcements, sales, reports, schedule, or an image size; may be repeated.",
+    ),
+]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Part of the reason, in any case.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Sent since then: 2026-11-26T09:15:00Z, 30m, 2h, 3d.")
+]
+Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="A message id or orderID; may be repeated.")]
+All = Annotated[bool, typer.Option("--all", help="All messages: needed where no filter is given.")]
+Go = Annotated[bool, typer.Option("--go", help="Do it; without this option it is only shown.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for programs.")]
 
 
@@ -57,7 +77,9 @@ orders_app = typer.Typer(help="Place orders, look one up, let the simulator send
 order_app = typer.Typer(help="Create, read, change, delete and list items of the order service.", no_args_is_help=True)
 report_app = typer.Typer(help="Make the sales report of a day, or fetch one that was made.", no_args_is_help=True)
 images_app = typer.Typer(help="Upload product images, list them, fetch what was made of them.", no_args_is_help=True)
-dlq_app = typer.Typer(help="Orders that could not be stored, images that could not be made.", no_args_is_help=True)
+dlq_app = typer.Typer(
+    help="What failed for good, and why: list, show, export it, send it back, delete it.", no_args_is_help=True
+)
 app.add_typer(orders_app, name="orders")
 app.add_typer(order_app, name="order")
 app.add_typer(report_app, name="report")
@@ -533,35 +555,209 @@ def audit(
 
 @dlq_app.command("list")
 def list_dead_letters(
+    queues: Queues = None,
+    reason: Reason = None,
+    since: Since = None,
+    ids: Ids = None,
     stage: Stage = "local",
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many messages of a queue.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show the dead-lettered messages and why each is there; their receive counts rise by one."""
-    from shop import dead_letters, target
+    from shop import dead_letter_queues, dead_letters
     from shop.output import note, plural, print_json, print_table
 
-    letters = dead_letters.read_all(target.find(stage), limit) + _image_letters(stage, limit)
+    filters = _filters(queues, reason, since, ids)
+    letters = dead_letter_queues.read_letters(dead_letter_queues.find(stage, filters.queues), filters, limit)
     if as_json:
         print_json(letters)
     else:
-        columns = ("orderID, or message id", "reason", "sent at", "receives#")
+        columns = ("queue", "orderID, or message id", "reason", "sent at", "receives#")
         title = f"Dead-letter queues: {plural(len(letters), 'message')}"
         print_table(title, columns, map(dead_letters.row, letters), give_way=("reason",))
     if letters and not as_json:
-        note("--json has the whole messages, bodies and attributes included.")
+        note("dlq show ID has a message whole, --json all of them.")
+    _note_receiving(letters)
+
+
+def _note_receiving(letters: "list[DeadLetter]") -> None:
+    from shop.output import note
+
     if letters:
         note("Reading receives: each message was given back, its receive count one higher than before.")
 
 
-def _image_letters(stage: str, limit: int | None) -> "list[DeadLetter]":
-    from shop import image_dead_letters
-    from shop.output import note
+def _filters(queues: list[str] | None, reason: str | None, since: str | None, ids: list[str] | None) -> "Filters":
+    from datetime import UTC, datetime
 
+    from shop.dead_letter_queues import Filters, parse_since
+
+    moment = None if since is None else parse_since(since, datetime.now(UTC))
+    return Filters(tuple(queues or ()), reason, moment, frozenset(ids or ()))
+
+
+@dlq_app.command("show")
+def show_dead_letter(
+    message: Annotated[str, typer.Argument(metavar="ID", help="A message id, or an orderID.")],
+    queues: Queues = None,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Show a dead-lettered message whole; exit code 1 when there is none of that id."""
+    from shop import dead_letter_queues, dead_letters
+    from shop.output import print_json, print_table
+
+    filters = _filters(queues, None, None, [message])
+    letters = dead_letter_queues.read_letters(dead_letter_queues.find(stage, filters.queues), filters)
+    if not letters:
+        raise ShopError(
+            f"no dead-lettered message {message!r} in stage {stage}; another reader may hold it for a minute"
+        )
+    if as_json:
+        print_json(letters)
+        return
+    for letter in letters:
+        title = f"Message {letter.message_id} of {letter.queue}"
+        print_table(title, ("field", "value"), dead_letters.fields(letter), give_way=("value",))
+    _note_receiving(letters)
+
+
+@dlq_app.command("export")
+def export_dead_letters(
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="A new file; stdout without it.")] = "-",
+    queues: Queues = None,
+    reason: Reason = None,
+    since: Since = None,
+    ids: Ids = None,
+    stage: Stage = "local",
+) -> None:
+    """Write dead-lettered messages as JSON Lines, each whole; they stay where they are."""
+    from shop import dead_letter_queues, redrive
+    from shop.output import note, plural
+
+    filters = _filters(queues, reason, since, ids)
+    letters = dead_letter_queues.read_letters(dead_letter_queues.find(stage, filters.queues), filters)
+    if file == "-":
+        redrive.export(letters, sys.stdout.buffer)
+    else:
+        with _new_file(file) as output:
+            redrive.export(letters, output)
+        note(f"{plural(len(letters), 'message')} written to {file}")
+    _note_receiving(letters)
+
+
+def _new_file(name: str) -> "BinaryIO":
+    """Open a file that must not exist yet: an export may be all that is left of a message."""
     try:
-        images = _images(stage)
-    except ShopError as error:
-        # The orders' are worth showing where the images' stack is not deployed.
-        note(f"without the images' dead-letter queues: {error}")
-        return []
-    return image_dead_letters.read_all(images, limit)
+        return Path(name).open("xb")
+    except OSError as error:
+        raise ShopError(f"{name}: {error.strerror or error}") from None
+
+
+@dlq_app.command("redrive")
+def redrive_dead_letters(
+    queues: Queues = None,
+    reason: Reason = None,
+    since: Since = None,
+    ids: Ids = None,
+    change: Annotated[
+        str | None,
+        typer.Option("--edit", metavar="JSON|@FILE", help="A JSON merge patch for the bodies of orders and sales."),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.5, help="At most so many messages a second.")] = 100.0,
+    received_within: Annotated[
+        str, typer.Option(metavar="TIME", help="How long before they were stored to look for orders to announce.")
+    ] = "15m",
+    everything: All = False,
+    go: Go = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Send dead-lettered messages back to where they failed; a dry run without --go.
+
+    Each is sent first and deleted after. What is interrupted may be repeated.
+    """
+    from shop import dead_letter_queues, redrive
+    from shop.output import progress_bar
+
+    filters = _filters(queues, reason, since, ids)
+    _require_choice(filters, everything)
+    patch = None if change is None else _read_patch(change)
+    asked = redrive.Redrive(filters, patch, rate, dead_letter_queues.parse_period(received_within))
+    places = dead_letter_queues.find(stage, filters.queues)
+    with progress_bar("redriving", redrive.waiting(places)) as advance:
+        outcomes = redrive.run(places, asked, advance) if go else redrive.plan(places, asked, advance)
+    _show_outcomes(outcomes, go=go, as_json=as_json)
+
+
+@dlq_app.command("purge")
+def purge_dead_letters(
+    queues: Queues = None,
+    reason: Reason = None,
+    since: Since = None,
+    ids: Ids = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to keep them; named for you without it.")
+    ] = None,
+    everything: All = False,
+    go: Go = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Delete dead-lettered messages, each after it was written to a file; a dry run without --go."""
+    from datetime import UTC, datetime
+
+    from shop import dead_letter_queues, redrive
+    from shop.output import note, plural, progress_bar
+
+    filters = _filters(queues, reason, since, ids)
+    _require_choice(filters, everything)
+    places = dead_letter_queues.find(stage, filters.queues)
+    if not go:
+        with progress_bar("reading", redrive.waiting(places)) as advance:
+            outcomes = redrive.purge_plan(places, filters, advance)
+        _show_outcomes(outcomes, go=False, as_json=as_json)
+        return
+    name = output or f"dead-letters-{stage}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+    with _new_file(name) as file, progress_bar("deleting", redrive.waiting(places)) as advance:
+        note(f"Each message is written to {name} before it is deleted.")
+        outcomes = redrive.purge(places, filters, file, advance)
+    _show_outcomes(outcomes, go=True, as_json=as_json)
+    note(f"{plural(len(outcomes), 'message')} in {name}")
+
+
+def _require_choice(filters: "Filters", everything: bool) -> None:
+    if not filters.are_given and not everything:
+        raise typer.BadParameter("say which messages (--queue, --reason, --since, --id), or --all")
+
+
+def _read_patch(change: str) -> "Patch":
+    from shop.json_merge_patch import NotEditable, read_patch
+
+    text = _read(change[1:]).decode("utf-8", "replace") if change.startswith("@") else change
+    try:
+        return read_patch(text)
+    except NotEditable as error:
+        raise typer.BadParameter(f"--edit {error}") from None
+
+
+def _show_outcomes(outcomes: "list[Outcome]", *, go: bool, as_json: bool) -> None:
+    """Print what became of messages, or would; exit code 1 when one stays that was to go."""
+    from collections import Counter
+
+    from shop.output import note, print_json, print_table
+    from shop.redrive import row
+
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts[outcome.state] += outcome.messages
+    if as_json:
+        print_json(outcomes)
+    else:
+        title = "Dead letters" if go else "Dead letters, dry run"
+        print_table(title, ("queue", "orderID, or message id", "state", "detail"), map(row, outcomes), ("detail",))
+    note(", ".join(f"{count:,} {state}" for state, count in counts.items()) or "no message")
+    if not go:
+        note("Nothing was changed but receive counts. With --go it is done.")
+    elif counts["kept"]:
+        raise typer.Exit(1)

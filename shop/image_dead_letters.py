@@ -4,13 +4,14 @@ Why an image could not be made only its bytes can say; the function has logged i
 needs to know before looking there: whether the image was made after all, or its original is gone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from shop.dead_letters import DeadLetter, make_letter, received
+from shop.dead_letters import DeadLetter, FailureQueue, make_letter, received
 from shop.health import depth
 from shop.image_rules import Source, UnreadableEvent, read_sources
 from shop.images import CONNECTIONS, Images, Size, reason
@@ -22,20 +23,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 
-def read_all(images: Images, limit: int | None = None) -> list[DeadLetter]:
-    """Return what the dead-letter queues of all sizes hold, oldest first in each, at most `limit` of each queue."""
-    sqs: SQSClient = images.where.client("sqs")
-    letters = []
-    for size in images.sizes:
-        with received(sqs, size.dead_letter_queue_url, limit) as messages:
-            found = _letters(images, size, messages)
-        letters += sorted(found, key=lambda letter: letter.sent_at)
-    return letters
+def image_queues(images: Images) -> list[FailureQueue]:
+    """Return the dead-letter queues of all sizes, each by its size's name."""
+    return [FailureQueue(size.name, size.dead_letter_queue_url, partial(_judge, images, size)) for size in images.sizes]
 
 
-def _letters(images: Images, size: Size, messages: Iterable["MessageTypeDef"]) -> list[DeadLetter]:
+def _judge(images: Images, size: Size, messages: Sequence["MessageTypeDef"]) -> list[DeadLetter]:
     def letter(message: "MessageTypeDef") -> DeadLetter:
-        return make_letter(size.dead_letter_queue_url, message, None, _reason(images, size, message["Body"]))
+        return make_letter(size.name, message, None, _reason(images, size, message["Body"]))
 
     with ThreadPoolExecutor(CONNECTIONS) as threads:
         return list(threads.map(letter, messages))

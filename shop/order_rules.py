@@ -1,4 +1,4 @@
-"""The rules of orders and of the shop's days as the functions run them (`lambdas/shared`), for the command line.
+"""The rules of orders, sales and of the shop's days as the functions run them (`lambdas/shared`), for the command line.
 
 A function's package has `shared` at its root, so its modules import each other by that name; here the folder that
 holds it joins the search path, in this one place.
@@ -11,8 +11,23 @@ _LAMBDAS = str(Path(__file__).resolve().parents[1] / "lambdas")
 if _LAMBDAS not in sys.path:
     sys.path.insert(0, _LAMBDAS)
 
+from order_notifier.announcement import announce  # noqa: E402
+from sales_recorder.sale import read_sale  # noqa: E402
+from sales_report.days import InvalidEvent, read_day  # noqa: E402
 from shared.order_items import StoredOrder, from_item  # noqa: E402
 from shared.orders import InvalidOrder, Order, decode_order  # noqa: E402
 from shared.shop_days import day_of, parse_day  # noqa: E402
 
-__all__ = ["InvalidOrder", "Order", "StoredOrder", "day_of", "decode_order", "from_item", "parse_day"]
+__all__ = [
+    "InvalidEvent",
+    "InvalidOrder",
+    "Order",
+    "StoredOrder",
+    "announce",
+    "day_of",
+    "decode_order",
+    "from_item",
+    "parse_day",
+    "read_day",
+    "read_sale",
+]

@@ -64,12 +64,13 @@ class OrderPipelineStack(ShopStack):
         endpoint, api_key = self._api(orders.queue, api_role)
 
         self.topic = self._topic(key)
-        notifier = self._notifier(table, self.topic, alarms)
+        notifier, unannounced = self._notifier(table, self.topic, alarms)
 
         self.output("OrdersEndpoint", endpoint, "POST an order here")
         self.output("OrdersApiKeyId", api_key.key_id, "The API key's id; its value is for x-api-key")
         self.output("OrdersQueueUrl", orders.queue.queue_url, "Accepted orders")
         self.output("OrdersDeadLetterQueueUrl", orders.dead_letters.queue_url, "Orders that failed three times")
+        self.output("UnannouncedOrdersQueueUrl", unannounced.queue_url, "Where in the stream the notifier gave up")
         self.output("OrdersTableName", table.table_name, "Stored orders")
         self.output("OrderTopicArn", self.topic.topic_arn, "Announcements of stored orders")
         self.output("OrderProcessorFunctionName", processor.function_name, "Stores orders")
@@ -189,7 +190,8 @@ class OrderPipelineStack(ShopStack):
             topic.add_person(subscriptions.SmsSubscription(number))
         return topic
 
-    def _notifier(self, table: Table, topic: SecureTopic, alarms: Alarms) -> PythonFunction:
+    def _notifier(self, table: Table, topic: SecureTopic, alarms: Alarms) -> tuple[PythonFunction, DeadLetterQueue]:
+        """The function that announces orders, and where its failures end."""
         notifier = PythonFunction(
             self,
             "OrderNotifier",
@@ -219,7 +221,7 @@ class OrderPipelineStack(ShopStack):
             behind_says="Stored orders wait to be announced.",
             behind_entry="orders-waiting-to-be-announced",
         )
-        return notifier
+        return notifier, failures
 
 
 def _answer(status: str, selection_pattern: str | None, template: str) -> aws_apigateway.IntegrationResponse:

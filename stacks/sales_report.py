@@ -73,8 +73,10 @@ class SalesReportStack(ShopStack):
             self, "SalesReportTopic", key=key, display_name="Sales reports", emails=settings.report_emails
         )
         bucket = SecureBucket(self, "SalesReports", old_versions_days=settings.report_old_versions_days)
-        report = self._report(extractor, topic, bucket, alarms)
-        schedule = self._schedule(report, alarms)
+        report = self._report(extractor, topic, bucket)
+        failed = self._end_failures(report, alarms)
+        missed = self._missed_reports(alarms)
+        schedule = self._schedule(report, missed)
         endpoint = self._api(report, log_role)
         for newer in (recorder, extractor, schedule):
             newer.node.add_dependency(migration)  # new code meets the new schema
@@ -89,6 +91,8 @@ class SalesReportStack(ShopStack):
         self.output("SalesRecorderFunctionName", recorder.function_name, "Records announced orders")
         self.output("SalesRecorderQueueUrl", orders.queue.queue_url, "Announced orders, to be recorded")
         self.output("SalesRecorderDeadLetterQueueUrl", orders.dead_letters.queue_url, "Orders that are not recorded")
+        self.output("FailedReportsQueueUrl", failed.queue_url, "Events of reports that failed three times")
+        self.output("MissedReportsQueueUrl", missed.queue_url, "Events of reports that could not be started")
 
     def _user_secrets(self) -> dict[str, UserSecret]:
         """The secrets of the database's users by user; none where users sign in by IAM."""
@@ -248,9 +252,7 @@ class SalesReportStack(ShopStack):
     def _extractor_seconds(self) -> int:
         return self.settings.report_query_seconds + _BESIDE_THE_QUERY_SECONDS
 
-    def _report(
-        self, extractor: PythonFunction, topic: SecureTopic, bucket: SecureBucket, alarms: Alarms
-    ) -> PythonFunction:
+    def _report(self, extractor: PythonFunction, topic: SecureTopic, bucket: SecureBucket) -> PythonFunction:
         path = self._connection_parameters()
         report = PythonFunction(
             self,
@@ -282,7 +284,6 @@ class SalesReportStack(ShopStack):
             "Each day's report has a key of its own under this prefix.",
         )
         topic.allow_publishing_by(report)
-        self._end_failures(report, alarms)
         return report
 
     def _connection_parameters(self) -> str:
@@ -293,8 +294,8 @@ class SalesReportStack(ShopStack):
             aws_ssm.StringParameter(self, f"Parameter{name}", parameter_name=f"{path}{name}", string_value=value)
         return path
 
-    def _end_failures(self, report: PythonFunction, alarms: Alarms) -> None:
-        """A failed run is tried twice more and then kept; somebody hears of each failure."""
+    def _end_failures(self, report: PythonFunction, alarms: Alarms) -> DeadLetterQueue:
+        """A failed run is tried twice more and then kept in a queue, given back; somebody hears of each failure."""
         failures = DeadLetterQueue(
             self,
             "FailedReports",
@@ -315,8 +316,18 @@ class SalesReportStack(ShopStack):
             says="A sales report failed.",
             entry="the-sales-report-fails",
         )
+        return failures
 
-    def _schedule(self, report: PythonFunction, alarms: Alarms) -> FunctionSchedule:
+    def _missed_reports(self, alarms: Alarms) -> DeadLetterQueue:
+        return DeadLetterQueue(
+            self,
+            "MissedReports",
+            alarms=alarms,
+            says="The schedule could not start the sales report; its event is in the schedule's dead-letter queue.",
+            runbook_entry="the-sales-report-was-not-started",
+        )
+
+    def _schedule(self, report: PythonFunction, missed: DeadLetterQueue) -> FunctionSchedule:
         return FunctionSchedule(
             self,
             "DailyReport",
@@ -324,13 +335,7 @@ class SalesReportStack(ShopStack):
             description=f"Sales report of the day before, stage {self.settings.stage}",
             expression=self.settings.report_schedule,
             payload={"scheduled_time": SCHEDULED_TIME},
-            failures=DeadLetterQueue(
-                self,
-                "MissedReports",
-                alarms=alarms,
-                says="The schedule could not start the sales report; its event is in the schedule's dead-letter queue.",
-                runbook_entry="the-sales-report-was-not-started",
-            ),
+            failures=missed,
         )
 
     def _api(self, report: PythonFunction, log_role: ApiGatewayLogRole) -> str:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.xdist_group("templates")
 OUTPUTS = {
     "OrdersEndpoint", "OrdersApiKeyId", "OrdersQueueUrl", "OrdersDeadLetterQueueUrl", "OrdersTableName",
     "OrderTopicArn", "OrderProcessorFunctionName", "OrderNotifierFunctionName", "OrderSimulatorFunctionName",
+    "UnannouncedOrdersQueueUrl",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("templates")
 OUTPUTS = {
     "SalesReportEndpoint", "SalesReportFunctionName", "SalesDataExtractorFunctionName", "SalesReportTopicArn",
     "DatabaseEndpointAddress", "DatabaseSecretArn", "SalesReportsBucketName", "SalesRecorderFunctionName",
-    "SalesRecorderQueueUrl", "SalesRecorderDeadLetterQueueUrl",
+    "SalesRecorderQueueUrl", "SalesRecorderDeadLetterQueueUrl", "FailedReportsQueueUrl", "MissedReportsQueueUrl",
 }  # fmt: skip
 IN_VPC = {"SalesDataExtractor", "SalesRecorder", "DatabaseMigrator"}
 OUTSIDE = {"SalesReport", "SalesReportApi", "DatabaseSetup"}

@@ -26,7 +26,7 @@ _TEMPLATE = {
     "Outputs": {
         "OrdersQueueUrl": {"Value": {"Ref": "Orders"}},
         "OrdersDeadLetterQueueUrl": {"Value": {"Ref": "DeadLetters"}},
-        "UnannouncedUrl": {"Value": {"Ref": "Unannounced"}},
+        "UnannouncedOrdersQueueUrl": {"Value": {"Ref": "Unannounced"}},
         "OrdersTableName": {"Value": {"Ref": "Table"}},
         "OrderTopicArn": {"Value": {"Ref": "Topic"}},
     },

@@ -339,7 +339,7 @@ def test_dead_letters_are_shown_in_short_and_as_json_whole(dev: Target, monkeypa
     assert found[0]["reason"].startswith("invalid: product:") or found[0]["reason"].startswith("invalid: quantity:")
     assert found[0]["receive_count"] == 1
     assert "its receive count one higher" in result.stderr
-    assert "--json has" not in result.stderr
+    assert "dlq show" not in result.stderr
     monkeypatch.setenv("COLUMNS", "80")
     shown = run("dlq", "list")
     assert shown.stdout.startswith("Dead-letter queues: 1 message\n")
@@ -347,7 +347,7 @@ def test_dead_letters_are_shown_in_short_and_as_json_whole(dev: Target, monkeypa
     # A message without orderID goes by its own id, whole even in a narrow table.
     assert found[0]["message_id"] in shown.stdout
     assert shown.stdout.splitlines()[3].split()[-1] == "2"
-    assert "--json has the whole messages" in shown.stderr
+    assert "dlq show ID has a message whole" in shown.stderr
 
 
 @pytest.fixture

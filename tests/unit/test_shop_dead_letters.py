@@ -186,8 +186,8 @@ def test_a_message_that_could_not_be_given_back_is_told(target: Target, capsys: 
 
 def test_the_other_failure_queues_of_the_stack_are_read_too(target: Target) -> None:
     send(target, ORDER, queue="OrdersQueueUrl")
-    send(target, FAILED_BATCH, queue="UnannouncedUrl")
-    send(target, "{}", queue="UnannouncedUrl")
+    send(target, FAILED_BATCH, queue="UnannouncedOrdersQueueUrl")
+    send(target, "{}", queue="UnannouncedOrdersQueueUrl")
     letters = dead_letters.read_all(target)
     assert sorted(letter.reason for letter in letters) == [
         "not a record of a failed stream batch",

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from shop import dead_letters, image_dead_letters, image_uploads, target
 from shop import images as images_module
 from shop.cli import app
+from shop.dead_letters import DeadLetter
 from shop.errors import ShopError
 from shop.image_uploads import Upload
 from shop.images import Images, list_images, open_images
@@ -64,6 +65,14 @@ def resize(images: Images, name: str, version: str) -> None:
     """Do what the functions do, as far as the bucket shows it."""
     for number, size in enumerate(images.sizes, start=1):
         store(images, images.key(name, size), b"r" * number, Metadata={"source-version": version})
+
+
+def dead(images: Images, limit: int | None = None) -> list[DeadLetter]:
+    """What the dead-letter queues of all sizes hold."""
+    sqs = images.where.client("sqs")
+    return [
+        letter for queue in image_dead_letters.image_queues(images) for letter in dead_letters.read(sqs, queue, limit)
+    ]
 
 
 def dead_letter(images: Images, key: str, version: str | None, *, size: int = 0, bucket: str = BUCKET) -> None:
@@ -457,32 +466,38 @@ def test_dead_letters_say_what_became_of_the_image(images: Images) -> None:
     dead_letter(images, "ingest/x.jpg", "v", bucket="another")
     _send_dead(images, "Testing Hello world")
     dead_letter(images, "ingest/a + b.jpg", failed, size=1)
-    letters = image_dead_letters.read_all(images)
-    assert sorted(letter.reason for letter in letters if letter.queue == "thumbnail-dead") == [
+    letters = dead(images)
+    assert sorted(letter.reason for letter in letters if letter.queue == "thumbnail") == [
         "another/ingest/x.jpg is no original of this stage",
         "no event of a new image: Testing Hello world",
         "thumbnail of a + b.jpg: not made; the log of thumbnail says why",
         "thumbnail of gone.jpg: not made, and the original is gone: it can be deleted",
         "thumbnail of made.jpg: made all the same: it can be deleted",
     ]
-    assert [letter.reason for letter in letters if letter.queue == "retina-large-dead"] == [
+    assert [letter.reason for letter in letters if letter.queue == "retina-large"] == [
         "retina-large of a + b.jpg: not made; the log of retina-large says why"
     ]
-    assert len(image_dead_letters.read_all(images, limit=1)) == 2
-    assert len(image_dead_letters.read_all(images)) == 6
+    assert len(dead(images, limit=1)) == 2
+    assert len(dead(images)) == 6
 
 
 def test_dlq_list_shows_the_images_beside_the_orders(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = shop_stack.deploy()
     found = {target.ORDER_PIPELINE: pipeline, target.IMAGE_FANOUT: images.where}
-    monkeypatch.setattr(target, "find", lambda _, system=target.ORDER_PIPELINE: found[system])
+
+    def find(stage: str, system: str = target.ORDER_PIPELINE) -> target.Target:
+        if system not in found:
+            raise ShopError(f"stack {stage}-{system} not found")
+        return found[system]
+
+    monkeypatch.setattr(target, "find", find)
     pipeline.client("sqs").send_message(QueueUrl=pipeline.output("OrdersDeadLetterQueueUrl"), MessageBody="{}")
     dead_letter(images, "ingest/gone.jpg", None)
     result = CliRunner().invoke(app, ["dlq", "list", "--stage", "dev", "--json"])
     assert result.exit_code == 0
     order, image = json.loads(result.stdout)
     assert order["reason"].startswith("invalid: ")
-    assert (image["queue"], image["orderID"], image["receive_count"]) == ("thumbnail-dead", None, 1)
+    assert (image["queue"], image["orderID"], image["receive_count"]) == ("thumbnail", None, 1)
 
 
 def test_a_dead_letter_that_s3_refuses_does_not_hide_the_others(
@@ -498,6 +513,6 @@ def test_a_dead_letter_that_s3_refuses_does_not_hide_the_others(
     monkeypatch.setattr(Images, "head", refuse)
     dead_letter(images, "ingest/x.jpg", "made-up")
     dead_letter(images, "ingest/gone.jpg", None)
-    first, second = sorted(letter.reason for letter in image_dead_letters.read_all(images))
+    first, second = sorted(letter.reason for letter in dead(images))
     assert first.startswith("thumbnail of gone.jpg: not made, and the original is gone")
     assert second == "thumbnail of x.jpg: not known (HeadObject: 400: Bad Request)"

@@ -1,0 +1,84 @@
+"""JSON Merge Patch (RFC 7396) on the text of a message: what the patch does not name keeps its digits.
+
+Numbers are never numbers here: each stays the token that was written, so that no price goes through a binary float.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+_NOT_XML: Final = re.compile("[\ufffe\uffff]")
+"""Characters that SQS refuses (those that XML 1.0 cannot hold) and that a JSON encoder leaves as they are."""
+
+Patch = Mapping[str, Any]
+
+
+class NotEditable(ValueError):
+    """The text cannot be patched; says why."""
+
+
+def read_patch(text: str) -> Patch:
+    """Return the merge patch in a JSON text; raises NotEditable unless that is one JSON object."""
+    patch = _decode(text)
+    if not isinstance(patch, dict):
+        raise NotEditable("is not a JSON object")
+    return patch
+
+
+def edit(text: str, patch: Patch) -> str:
+    """Return the JSON object in `text` with a merge patch applied, as compact JSON.
+
+    Raises NotEditable where `text` is no JSON object, repeats a key, or holds what is no character.
+    """
+    document = _decode(text)
+    if not isinstance(document, dict):
+        raise NotEditable("is not a JSON object")
+    try:
+        edited = msgspec.json.encode(_merge(document, patch)).decode()
+    except UnicodeEncodeError:
+        raise NotEditable("holds half of a surrogate pair, which is no character") from None
+    return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", edited)
+
+
+def _merge(document: Any, patch: Any) -> Any:
+    """RFC 7396, section 2: null removes a member, objects are merged, anything else replaces what was there."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(document) if isinstance(document, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(merged.get(name), value)
+    return merged
+
+
+def _decode(text: str) -> Any:
+    try:
+        return json.loads(
+            text, parse_int=_token, parse_float=_token, parse_constant=_no_number, object_pairs_hook=_members
+        )
+    except json.JSONDecodeError as error:
+        raise NotEditable(f"is not JSON: {error.msg}") from None
+    except RecursionError:
+        raise NotEditable("is nested too deeply") from None
+
+
+def _token(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text)
+
+
+def _no_number(text: str) -> Any:
+    raise NotEditable(f"is not JSON: {text} is no number")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotEditable(f"has the key {json.dumps(twice)} more than once: nobody knows which is meant")
+    return members
