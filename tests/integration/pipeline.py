@@ -1,7 +1,11 @@
 """The deployed order pipeline as a test's client sees it: sends, looks, counts."""
 
+import contextlib
 import json
+import os
+import signal
 import ssl
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -121,6 +125,20 @@ class Pipeline:
         pages = self.client("logs").get_paginator("filter_log_events")
         group = self.function(output)["LoggingConfig"]["LogGroup"]
         return [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
+
+    def kill_workers(self, output: str) -> int:
+        """Kills the emulator's processes for a function, which is what out of memory does on AWS; how many there were.
+
+        Such a process has the function's name, which no other deployment has, among its arguments.
+        """
+        command = ["ps", "-A", "-ww", "-o", "pid=,args="]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        name = f"ministack-lambda-{self.outputs[output]}-"
+        pids = [int(line.split()[0]) for line in lines.splitlines() if name in line]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return len(pids)
 
     def _messages(self, queue_url: str) -> dict[str, str]:
         return queue_messages(self.cloud, queue_url)

@@ -1,9 +1,6 @@
 """The order pipeline, deployed to a local cloud with IAM enforced: each contract once, from end to end."""
 
 import json
-import os
-import signal
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -283,7 +280,7 @@ def test_a_killed_processor_loses_nothing(pipeline: Pipeline) -> None:
     for start in range(0, count, 20):
         answers = pipeline.post_all(order(f"{prefix}{number}") for number in range(start, start + 20))
         assert {answer.status for answer in answers} == {202}
-        killed += _kill_workers(pipeline.outputs["OrderProcessorFunctionName"])
+        killed += pipeline.kill_workers("OrderProcessorFunctionName")
     assert killed, "no worker was there to be killed"
     expected = {f"{prefix}{number}" for number in range(count)}
 
@@ -295,19 +292,6 @@ def test_a_killed_processor_loses_nothing(pipeline: Pipeline) -> None:
     eventually(
         lambda: {m.attributes["deduplication_id"] for m in pipeline.mails(prefix)} >= pipeline.stored_ids(prefix)
     )
-
-
-def _kill_workers(function: str) -> int:
-    """Kills the emulator's processes for a function, which is what out of memory does on AWS."""
-    command = ["ps", "-A", "-ww", "-o", "pid=,args="]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    pids = [int(line.split()[0]) for line in lines.splitlines() if f"ministack-lambda-{function}-" in line]
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    return len(pids)
 
 
 # ---- announced at least once
