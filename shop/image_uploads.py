@@ -141,6 +141,8 @@ def _refusal(images: Images, file: Path, name: str) -> str | None:
         return error.strerror or str(error)
     if not name.endswith(images.suffixes):
         return f"the stage makes images of {', '.join(images.suffixes)} only (upper and lower case differ)"
+    if not size:
+        return "is empty"
     limit = min(each.max_file_bytes for each in images.sizes)
     if size > limit:
         return f"{size:,} bytes are more than the {limit:,} that the stage makes images of"

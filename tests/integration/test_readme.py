@@ -67,7 +67,7 @@ def test_a_report_is_started_with_curl(sales_report: SalesReport, cloud_folder: 
 def test_a_picture_is_made_small_and_fetched(images: ImageFanout, cloud_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "original.jpg").write_bytes(picture(1600, 1200))
     script = block("shop images put")
-    for shown, here in {".local/demo": tmp_path, "--output pictures": f"--output {tmp_path}/pictures"}.items():
+    for shown, here in {".local/demo": tmp_path, ".local/pictures": tmp_path / "pictures"}.items():
         assert shown in script
         script = script.replace(shown, str(here))
     subprocess.run(
