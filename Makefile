@@ -23,7 +23,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults bench loadtest memory-report rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults bench loadtest memory-report scaling-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -103,6 +103,9 @@ loadtest: setup ## put load on SYSTEM (pipeline or service) of TARGET (local, or
 
 memory-report: setup ## measure the order service and write docs/order-service-memory.md
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.order_service_memory --write
+
+scaling-tables: setup ## simulate drains and write the tables of docs/scaling.md anew
+	@PYTHONPATH=lambdas $(IN_VENV) -m bench.drain
 
 rds-certificates: setup ## fetch Amazon RDS's certificate authorities anew
 	@$(IN_VENV) -m shop.rds_certificates

@@ -224,10 +224,11 @@ class Watch:
         return [item["orderID"]["S"] for item in found]
 
     def _sample(self) -> None:
-        while True:
+        self.seen.samples.append(self._look())
+        while not self._stopped.wait(_SAMPLE_SECONDS):
             self.seen.samples.append(self._look())
-            if self._stopped.wait(_SAMPLE_SECONDS):
-                return
+        # How it ended belongs on the chart, too.
+        self.seen.samples.append(self._look())
 
     def _look(self) -> Sample:
         orders = depth(self._sqs, self._target.output("OrdersQueueUrl"))
