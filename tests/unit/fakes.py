@@ -40,14 +40,18 @@ def timeout() -> ReadTimeoutError:
     return ReadTimeoutError(endpoint_url="https://dynamodb.invalid")
 
 
+class Killed(BaseException):
+    """The function's process ends on the spot: no handler of exceptions gets to see it."""
+
+
 class Fault:
     """What goes wrong in one call: some statements fail with a code, or the whole call does before or after it ran."""
 
     def __init__(
         self,
         statements: Mapping[int, str] | None = None,
-        before: Exception | None = None,
-        after: Exception | None = None,
+        before: BaseException | None = None,
+        after: BaseException | None = None,
         ran: Sequence[int] = (),
     ) -> None:
         self.statements = statements or {}
@@ -63,7 +67,7 @@ class FakeTable:
     def __init__(self, clock: Clock | None = None) -> None:
         self.items: dict[str, dict[str, Any]] = {}
         self.insert_faults: list[Fault | None] = []
-        self.read_faults: list[Exception | int | None] = []
+        self.read_faults: list[BaseException | int | None] = []
         self.calls: list[list[str]] = []
         self.reads: list[list[str]] = []
         self._clock = clock
@@ -91,7 +95,7 @@ class FakeTable:
         self._spend()
         self.reads.append([key["orderID"]["S"] for key in keys])
         fault = self.read_faults.pop(0) if self.read_faults else None
-        if isinstance(fault, Exception):
+        if isinstance(fault, BaseException):
             raise fault
         processed = keys[: len(keys) - (fault or 0)]
         found = [self.items[key["orderID"]["S"]] for key in processed if key["orderID"]["S"] in self.items]

@@ -21,17 +21,13 @@ from shared.order_items import StoredOrder, to_item
 from shared.order_rules import Order
 from shop.dead_letters import failed_batch
 from tests.stream_poller import NOTIFIER, EventSourceMapping, NotInvoked, Shard, StreamPoller
-from tests.unit.fakes import Clock, FakeBatchService, client_error
+from tests.unit.fakes import Clock, FakeBatchService, Killed, client_error
 
 START = 1_795_684_500.0
 HOUR = 3600.0
 FUNCTION_SECONDS = 15.0
 RECEIVED_AT = "2026-11-26T09:15:00.123Z"
 UNAVAILABLE = client_error("ServiceUnavailable", 503)
-
-
-class Killed(BaseException):
-    """The function's process ends on the spot, so no handler of exceptions gets to see it."""
 
 
 class Topic(FakeBatchService):
