@@ -57,6 +57,7 @@ def run(place: Target, customers: int, seconds: int, run_id: str, folder: Path) 
             code = start_locust(_LOCUSTFILE, words)
             if code or not answers.exists():
                 raise ShopError(f"the load test ended before its time (exit code {code})")
+            watch.check()
             note("draining")
             dead_before = watch.seen.samples[0].dead
             watch.wait(lambda seen: _is_drained(seen, dead_before), _DRAIN_SECONDS)
