@@ -26,6 +26,7 @@ from tests.fault_proxy import Fault, FaultProxy, disconnect, half, hold, lose_an
 from tests.integration.pipeline import Pipeline
 from tests.integration.sales_report import SalesReport
 from tests.integration.sent import Sent, assert_conserved
+from tests.integration.test_cli import Shell
 from tests.polling import eventually
 
 PROCESSOR, NOTIFIER = "OrderProcessorFunctionName", "OrderNotifierFunctionName"
@@ -326,31 +327,20 @@ def _bad_deployment(pipeline: Pipeline) -> Iterator[None]:
         functions.update_function_code(FunctionName=name, ZipFile=before)
 
 
-def test_a_bad_deployment_and_its_rollback(pipeline: Pipeline, sent: Sent) -> None:
-    """Every order fails, none is lost; after the rollback all of them are sent back and stored."""
+def test_a_bad_deployment_and_its_rollback(pipeline: Pipeline, cloud_folder: Path, sent: Sent) -> None:
+    """Every order fails, none is lost; after the rollback all of them are sent back as the runbook says, and stored."""
     with _bad_deployment(pipeline):
         sent.enqueue(_ten(sent))
         eventually(lambda: len(sent.seen().dead) == 10)
         seen = sent.seen()
         assert_conserved(seen)
         assert not seen.stored
-    _redrive(pipeline, sent)
+    chosen = [word for message_id in sent.accepted for word in ("--id", message_id)]
+    outcomes = Shell(cloud_folder).json("dlq", "redrive", "--queue", "orders", *chosen, "--go")
+    assert [outcome["state"] for outcome in outcomes] == ["sent"] * 10
     seen = sent.settled()
     assert not seen.dead
     assert len(seen.stored) == 10
-
-
-def _redrive(pipeline: Pipeline, sent: Sent) -> None:
-    """Sends a test's dead letters to the orders queue again, each with the id of its first message, then deletes it."""
-    sqs, dead = pipeline.client("sqs"), pipeline.outputs["OrdersDeadLetterQueueUrl"]
-    waiting = set(sent.accepted)
-    while waiting:
-        answer = sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10, VisibilityTimeout=30)
-        for message in answer["Messages"]:
-            if message["MessageId"] in waiting:
-                pipeline.enqueue(message["Body"], {"original_message_id": message["MessageId"]})
-                sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-                waiting.remove(message["MessageId"])
 
 
 def test_a_dead_letter_queue_that_is_gone(pipeline: Pipeline, sent: Sent) -> None:
