@@ -7,7 +7,7 @@ more than once, and a late deletion counts. Time stands still except where it is
 import itertools
 import json
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from order_notifier import handler as notifier
-from order_notifier.announcement import announce
 from order_processor import handler as processor
 from shared.order_items import from_item
 from shared.order_rules import InvalidOrder, Order
-from tests.conservation import Seen, order_in
+from tests.conservation import Seen
 from tests.stream_poller import NOTIFIER, NotInvoked, Shard, StreamPoller
 from tests.unit.fakes import TABLE, Clock, FakeBatchService, FakeTable, Fault, Killed
 
@@ -116,7 +115,8 @@ class Pipeline:
         self.accepted: dict[str, str] = {}
         self.queue: dict[str, Message] = {}
         self.dead: dict[str, Message] = {}
-        self.failed_batches: deque[str] = deque()
+        self.unannounced: dict[str, Message] = {}
+        """The notifier's failure queue."""
         self.shard = Shard()
         self.table = OrdersTable(lambda item: self.shard.add("INSERT", item, self.now))
         self.topic = Topic()
@@ -127,7 +127,7 @@ class Pipeline:
             replace(NOTIFIER, retry_attempts=RETRY_ATTEMPTS),
             self.shard,
             self._invoke_notifier,
-            self.failed_batches.append,
+            self._give_up,
             lambda: self.now,
         )
         self._can_notify = True
@@ -144,7 +144,7 @@ class Pipeline:
 
     def send(self, body: str) -> str:
         """A client's order, which SQS accepts; returns the message id."""
-        message_id = self._put(body)
+        message_id = self._put(self.queue, body)
         self.accepted[message_id] = body
         return message_id
 
@@ -153,6 +153,7 @@ class Pipeline:
         received = []
         for message in choose([m for m in self.queue.values() if m.visible_at <= self.now])[:BATCH_SIZE]:
             if message.receives >= MOST_RECEIVES:
+                message.visible_at = self.now
                 self.dead[message.message_id] = self.queue.pop(message.message_id)
                 continue
             message.receives += 1
@@ -227,36 +228,26 @@ class Pipeline:
             self.start_new_notifier()
             raise RuntimeError("Runtime exited") from killed
 
+    def _give_up(self, failed_batch: str) -> None:
+        self._put(self.unannounced, failed_batch)
+
     def start_new_notifier(self) -> None:
         """Lambda runs the notifier in a process that has no memory of the last one."""
         notifier._announced_early.clear()
         self.notifier_may_repeat = True
 
-    def redrive(self, message: Message, body: str | None = None, *, is_interrupted: bool = False) -> None:
-        """Sends a dead letter back, edited or not, as operators do: send first, delete after.
+    def hold(self, queue: dict[str, Message], most: int) -> list[Message]:
+        """Receives from a dead-letter queue, which dead-letters nothing further."""
+        held = [message for message in queue.values() if message.visible_at <= self.now][:most]
+        for message in held:
+            message.receives += 1
+            message.visible_at = self.now + VISIBILITY_SECONDS
+        return held
 
-        Interrupted between the two, it leaves the letter where it is.
-        """
-        if body is not None:
-            self.accepted[message.name] = body
-        self._put(message.body if body is None else body, original_id=message.name)
-        if not is_interrupted:
-            del self.dead[message.message_id]
-
-    def redrive_announcements(self, records_of: Callable[[str], list[Mapping[str, Any]]]) -> None:
-        """Announces the orders of the oldest failed batch; a batch with an item that is no order stays."""
-        body = self.failed_batches.popleft()
-        self.notifier_may_repeat = True
-        has_all = True
-        for record in records_of(body):
-            try:
-                entry = announce(from_item(record["dynamodb"]["NewImage"]), "0")
-            except InvalidOrder:
-                has_all = False
-            else:
-                self.topic.publish_batch(TopicArn="orders", PublishBatchRequestEntries=[entry])
-        if not has_all:
-            self.failed_batches.append(body)
+    def send_back(self, body: str, original_id: str) -> None:
+        """An operator's copy of a dead letter, edited or not, which stands for it from now on."""
+        self.accepted[original_id] = body
+        self._put(self.queue, body, original_id)
 
     def seen(self) -> Seen:
         """All that there is of orders."""
@@ -276,14 +267,9 @@ class Pipeline:
         """The stream's records that are yet to be announced or given up."""
         return list(self._poller.waiting())
 
-    def is_stored_or_conflicts(self, message: Message) -> bool:
-        """Whether a message has a place for good: its order is in the table, or another one under its id."""
-        order = order_in(message.name, message.body)
-        return order is not None and order.order_id in self.table.items
-
-    def _put(self, body: str, original_id: str | None = None) -> str:
+    def _put(self, queue: dict[str, Message], body: str, original_id: str | None = None) -> str:
         message_id = next(self._ids)
-        self.queue[message_id] = Message(message_id, body, self.now, original_id)
+        queue[message_id] = Message(message_id, body, self.now, original_id)
         return message_id
 
 

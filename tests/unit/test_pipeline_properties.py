@@ -12,18 +12,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from shop.dead_letter_queues import Filters
 from tests.conservation import order_in, unfinished, violations
 from tests.unit.fakes import Fault, Killed, client_error, timeout
 from tests.unit.pipeline_model import BATCH_SIZE, MOST_RECEIVES, VISIBILITY_SECONDS, Message, Pipeline
+from tests.unit.redrive_model import Operator
 
 EXAMPLES = os.environ.get("PIPELINE_EXAMPLES")
 FEW_IDS = st.sampled_from(["A-1", "A-2", "A-3", None])
 """So few that orders meet under one id; None leaves it to the message's id."""
-CORRUPT = ["", "hello", "[]", "{", '{"orderID": "A-1"}', '{"orderID": "A-1", "orderID": "A-2"}', "[" * 5000, "\ud800"]
+CORRUPT = ["", "hello", "[]", "{", '{"orderID": "A-1"}', '{"orderID": "A-1", "orderID": "A-2"}', "[" * 5000]
 LASTING = 200
 """Calls: more than a function has time for."""
 
@@ -32,6 +34,8 @@ def body(order_id: str | None, **changes: object) -> str:
     fields: dict[str, object] = {"product": "Caffè", "quantity": 1, "price_per_item": 2.5} | changes
     return json.dumps(fields if order_id is None else {"orderID": order_id} | fields)
 
+
+MISTAKEN = [body("A-1", price_per_item="err"), body(None, price_per_item="err"), body("A-2", product="\ud800")]
 
 throttled = client_error("ProvisionedThroughputExceededException")
 broken = client_error("InternalServerError", 500)
@@ -61,6 +65,10 @@ publish_faults = st.one_of(
 )
 
 
+breaks = st.sampled_from(["", "", "send", "send's answer", "delete"])
+"""The call of a redrive that fails."""
+
+
 def plans(faults: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     """What happens in an invocation's calls, one after another; or the same in all of them."""
     return st.one_of(st.lists(faults, min_size=1, max_size=3), faults.map(lambda fault: [fault] * LASTING))
@@ -73,6 +81,7 @@ class OrderPipeline(RuleBasedStateMachine):
         super().__init__()
         self._patch = pytest.MonkeyPatch()
         self.pipeline = Pipeline(self._patch)
+        self.operator = Operator(self.pipeline, self._patch)
 
     def teardown(self) -> None:
         try:
@@ -90,7 +99,7 @@ class OrderPipeline(RuleBasedStateMachine):
         for _ in range(count):
             self.pipeline.send(body(None))
 
-    @rule(text=st.sampled_from([*CORRUPT, body("A-1", price_per_item="err"), body(None, price_per_item="err")]))
+    @rule(text=st.sampled_from([*CORRUPT, *MISTAKEN]))
     def send_invalid(self, text: str) -> None:
         self.pipeline.send(text)
 
@@ -157,22 +166,26 @@ class OrderPipeline(RuleBasedStateMachine):
         self.pipeline.start_new_notifier()
 
     @precondition(lambda self: self.pipeline.dead)
-    @rule(data=st.data(), is_interrupted=st.booleans())
-    def redrive(self, data: st.DataObject, is_interrupted: bool) -> None:
-        letter = self.pipeline.dead[data.draw(st.sampled_from(sorted(self.pipeline.dead)))]
-        self.pipeline.redrive(letter, is_interrupted=is_interrupted)
+    @rule(fails=breaks, data=st.data())
+    def redrive_one(self, fails: str, data: st.DataObject) -> None:
+        letter = data.draw(st.sampled_from(sorted(self.pipeline.dead)))
+        self.operator.redrive_orders(Filters(ids=frozenset({letter})), fails=fails)
 
     @precondition(lambda self: self.pipeline.dead)
-    @rule(data=st.data(), is_interrupted=st.booleans())
-    def redrive_mended(self, data: st.DataObject, is_interrupted: bool) -> None:
-        letter = self.pipeline.dead[data.draw(st.sampled_from(sorted(self.pipeline.dead)))]
-        assume(order_in(letter.name, letter.body) is None)
-        self.pipeline.redrive(letter, body(None), is_interrupted=is_interrupted)
+    @rule(fails=breaks)
+    def redrive_all(self, fails: str) -> None:
+        self.operator.redrive_orders(fails=fails)
 
-    @precondition(lambda self: self.pipeline.failed_batches)
-    @rule()
-    def redrive_announcements(self) -> None:
-        self.pipeline.redrive_announcements(self._records_of)
+    @precondition(lambda self: self.pipeline.dead)
+    @rule(fails=breaks)
+    def redrive_with_the_price_mended(self, fails: str) -> None:
+        self.operator.redrive_orders(Filters(reason="invalid: price_per_item"), {"price_per_item": 2.5}, fails)
+
+    @precondition(lambda self: self.pipeline.unannounced)
+    @rule(fails=breaks)
+    def redrive_announcements(self, fails: str) -> None:
+        self.pipeline.notifier_may_repeat = True
+        self.operator.redrive_announcements(fails)
 
     @invariant()
     def nothing_is_lost_doubled_or_changed(self) -> None:
@@ -198,8 +211,8 @@ class OrderPipeline(RuleBasedStateMachine):
     def _given_up(self) -> set[str]:
         return {
             record["dynamodb"]["NewImage"]["orderID"]["S"]
-            for batch in self.pipeline.failed_batches
-            for record in self._records_of(batch)
+            for letter in self.pipeline.unannounced.values()
+            for record in self._records_of(letter.body)
         }
 
     def _records_of(self, failed_batch: str) -> list[Mapping[str, Any]]:
@@ -209,9 +222,9 @@ class OrderPipeline(RuleBasedStateMachine):
     def _calm_down(self) -> None:
         """With no more faults, a redrive brings everything to its end: accepted = stored + dead-lettered."""
         self._drain()
-        for letter in list(self.pipeline.dead.values()):
-            self.pipeline.redrive(letter)
+        self.operator.redrive_orders()
         self._drain()
+        self.operator.redrive_announcements()
         seen = self.pipeline.seen()
         assert violations(seen) == []
         assert unfinished(seen) == []
@@ -225,8 +238,6 @@ class OrderPipeline(RuleBasedStateMachine):
             self.pipeline.now += VISIBILITY_SECONDS
         while self.pipeline.notify():
             pass
-        for _ in range(len(self.pipeline.failed_batches)):
-            self.pipeline.redrive_announcements(self._records_of)
 
 
 def in_any_order(seed: int) -> Callable[[list[Message]], list[Message]]:
