@@ -131,12 +131,12 @@ class OrderPipeline(RuleBasedStateMachine):
         self.pipeline.process(messages, writes, reads, overtaken_in=overtaken_in, call_seconds=call_seconds)
 
     @precondition(lambda self: self.pipeline.queue)
-    @rule(writes=plans(write_faults), reads=plans(read_faults))
-    def deliver_until_dead_lettered(self, writes: list[Fault | None], reads: list[Any]) -> None:
-        """The same faults in every delivery, so that what they hit ends in the dead-letter queue."""
+    @rule(write=write_faults, read=read_faults)
+    def deliver_until_dead_lettered(self, write: Fault | None, read: BaseException | int | None) -> None:
+        """A fault that lasts, so that what it hits ends in the dead-letter queue."""
         for _ in range(MOST_RECEIVES + 1):
             self.pipeline.now += VISIBILITY_SECONDS
-            self.pipeline.process(self.pipeline.receive(lambda visible: visible), writes, reads)
+            self.pipeline.process(self.pipeline.receive(lambda visible: visible), [write] * LASTING, [read] * LASTING)
 
     @precondition(lambda self: self.pipeline.accepted)
     @rule(data=st.data())
@@ -252,7 +252,7 @@ def in_any_order(seed: int) -> Callable[[list[Message]], list[Message]]:
 
 TestOrderPipeline = OrderPipeline.TestCase
 TestOrderPipeline.settings = settings(
-    max_examples=int(EXAMPLES or 200),
+    max_examples=int(EXAMPLES or 300),
     stateful_step_count=40,
     derandomize=EXAMPLES is None,
     database=None,
