@@ -5,7 +5,7 @@ no change on the way. The emulator does not have it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -43,26 +43,30 @@ def move(
             return None
         raise
     try:
-        return _wait(sqs, source, on_moved)
+        newest = _wait(sqs, source, on_moved)
     except BaseException:
         sqs.cancel_message_move_task(TaskHandle=task)
         raise
-
-
-def _wait(sqs: "SQSClient", source: str, on_moved: Callable[[int], None]) -> int:
-    moved = 0
-    while True:
-        newest: Any = sqs.list_message_move_tasks(SourceArn=source, MaxResults=1)["Results"][0]
-        now = int(newest.get("ApproximateNumberOfMessagesMoved", 0))
-        on_moved(now - moved)
-        moved = now
-        if newest["Status"] not in _RUNNING:
-            break
-        time.sleep(POLL_SECONDS)
     if newest["Status"] != "COMPLETED":
         reason = newest.get("FailureReason", "no reason given")
         raise ShopError(f"SQS stopped moving messages of {source} ({newest['Status']}): {reason}; repeat the command")
-    return moved
+    return _moved(newest)
+
+
+def _wait(sqs: "SQSClient", source: str, on_moved: Callable[[int], None]) -> Mapping[str, Any]:
+    """Return the newest task of a queue once it has ended."""
+    told = 0
+    while True:
+        newest: Any = sqs.list_message_move_tasks(SourceArn=source, MaxResults=1)["Results"][0]
+        on_moved(_moved(newest) - told)
+        told = _moved(newest)
+        if newest["Status"] not in _RUNNING:
+            return dict(newest)
+        time.sleep(POLL_SECONDS)
+
+
+def _moved(task: Mapping[str, Any]) -> int:
+    return int(task.get("ApproximateNumberOfMessagesMoved", 0))
 
 
 def _arn(sqs: "SQSClient", url: str) -> str:

@@ -20,6 +20,7 @@ _TEMPLATE = {
                 "KeySchema": [{"AttributeName": "orderID", "KeyType": "HASH"}],
                 "AttributeDefinitions": [{"AttributeName": "orderID", "AttributeType": "S"}],
                 "BillingMode": "PAY_PER_REQUEST",
+                "StreamSpecification": {"StreamViewType": "NEW_IMAGE"},
             },
         },
     },

@@ -1,0 +1,298 @@
+"""Sending dead letters back when things go wrong: what is not known to be sent stays, and everything is given back."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from shop import dead_letter_queues, dead_letters, health, move_task, redrive, target
+from shop.cli import app
+from shop.dead_letter_queues import Filters, Place, parse_since
+from shop.dead_letters import Reader
+from shop.errors import ShopError
+from shop.target import Target
+from tests.unit import shop_stack
+
+ORDER = '{"orderID": "A-%d", "product": "Tea", "quantity": 1, "price_per_item": 3.50}'
+DEAD = "OrdersDeadLetterQueueUrl"
+
+
+@pytest.fixture
+def dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    monkeypatch.setattr(dead_letters, "POLL_SECONDS", 0)
+    with mock_aws():
+        yield shop_stack.deploy()
+
+
+@pytest.fixture
+def places(dev: Target) -> list[Place]:
+    return [Place(queue, dev) for queue in dead_letters.order_queues(dev)]
+
+
+def send(dev: Target, body: str, output: str = DEAD) -> str:
+    return str(dev.client("sqs").send_message(QueueUrl=dev.output(output), MessageBody=body)["MessageId"])
+
+
+def depths(dev: Target, output: str = DEAD) -> tuple[int, int]:
+    found = health.depth(dev.client("sqs"), dev.output(output))
+    return found.visible, found.in_flight
+
+
+class _Breaking(Target):
+    """A target whose SQS fails from some SendMessage on."""
+
+    error: Exception
+    after = 0
+
+    def client(self, service: str, config: Any = None) -> Any:
+        client = super().client(service, config)
+        if service != "sqs":
+            return client
+        send, left = client.send_message, iter(range(type(self).after))
+
+        def fail(**arguments: Any) -> Any:
+            if next(left, None) is None:
+                raise type(self).error
+            return send(**arguments)
+
+        client.send_message = fail
+        return client
+
+
+def breaking(dev: Target, error: Exception, after: int = 0) -> list[Place]:
+    """The orders' queue of a target that takes so many messages and then fails."""
+    _Breaking.error, _Breaking.after = error, after
+    where = _Breaking(dev.stage, dev.outputs, dev.session, None)
+    return [Place(dead_letters.order_queues(where)[0], where)]
+
+
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "SendMessage")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (client_error("AccessDenied"), "list your IAM principal in operator_principal_arns"),
+        (client_error("AWS.AccessDeniedException"), "list your IAM principal in operator_principal_arns"),
+        (EndpointConnectionError(endpoint_url="https://x"), "what was not sent is where it was"),
+    ],
+)
+def test_what_fails_for_all_ends_the_run_and_gives_back_what_was_not_sent(
+    dev: Target, error: Exception, says: str
+) -> None:
+    for number in range(25):
+        send(dev, ORDER % number)
+    with pytest.raises(ShopError, match=says):
+        redrive.run(breaking(dev, error, after=3), redrive.Redrive(Filters()))
+    assert depths(dev, "OrdersQueueUrl") == (3, 0)
+    assert depths(dev) == (22, 0)
+
+
+def test_what_fails_for_one_leaves_it_and_goes_on(dev: Target) -> None:
+    for number in range(3):
+        send(dev, ORDER % number)
+    outcomes = redrive.run(breaking(dev, client_error("InvalidMessageContents"), 2), redrive.Redrive(Filters()))
+    assert sorted(outcome.state for outcome in outcomes) == ["kept", "sent", "sent"]
+    assert "SendMessage: InvalidMessageContents: no" in [outcome.detail for outcome in outcomes]
+    assert depths(dev) == (1, 0)
+
+
+def test_a_message_that_could_not_be_deleted_stays_and_is_told(
+    dev: Target, places: list[Place], capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(dev, ORDER % 1)
+    sqs = dev.client("sqs")
+    with Reader(sqs, dev.output(DEAD)).open() as reader:
+        [[message]] = reader.batches()
+        sqs.delete_message_batch = lambda **_: {"Failed": [{"Id": "0", "Code": "x", "SenderFault": False}]}
+        reader.delete([message["MessageId"]])
+    assert "1 message not deleted" in capsys.readouterr().err
+    assert depths(dev) == (1, 0)
+    assert [outcome.state for outcome in redrive.run(places, redrive.Redrive(Filters()))] == ["sent"]
+
+
+def test_messages_that_come_back_while_a_queue_is_worked_through_are_taken_once(
+    dev: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "HOLD_SECONDS", 0)
+    sent = {send(dev, str(number)) for number in range(35)}
+    with Reader(dev.client("sqs"), dev.output(DEAD)).open() as reader:
+        found = [message["MessageId"] for batch in reader.batches() for message in batch]
+    assert len(found) == len(set(found))
+    assert set(found) <= sent
+
+
+class _Streams:
+    """A stream of one shard with a page a record, and an empty page after each (moto has none)."""
+
+    def __init__(self, items: Sequence[Mapping[str, Any]]) -> None:
+        self._items = items
+
+    def get_shard_iterator(self, *, SequenceNumber: str, **_: str) -> dict[str, str]:  # noqa: N803
+        return {"ShardIterator": SequenceNumber}
+
+    def get_records(self, *, ShardIterator: str) -> dict[str, Any]:  # noqa: N803
+        number, _, is_read = ShardIterator.partition("-")
+        if is_read:
+            return {"Records": [], "NextShardIterator": str(int(number) + 1)}
+        change = {"SequenceNumber": number, "NewImage": self._items[int(number)]}
+        return {"Records": [{"eventName": "INSERT", "dynamodb": change}], "NextShardIterator": f"{number}-read"}
+
+
+class _Streaming(Target):
+    """A target whose table's stream has the items as they are when this is made."""
+
+    def client(self, service: str, config: Any = None) -> Any:
+        return _Streaming.streams if service == "dynamodbstreams" else super().client(service, config)
+
+    streams: _Streams
+
+
+def stream_of(dev: Target, *order_ids: str) -> list[Place]:
+    """The failure queue of a target whose stream has the insertions of these items."""
+    dynamodb, table = dev.client("dynamodb"), dev.output("OrdersTableName")
+    items = [dynamodb.get_item(TableName=table, Key={"orderID": {"S": each}})["Item"] for each in order_ids]
+    _Streaming.streams = _Streams(items)
+    where = _Streaming(dev.stage, dev.outputs, dev.session, None)
+    return [Place(dead_letters.order_queues(where)[1], where)]
+
+
+def failed_batch(dev: Target, size: int, **changes: Any) -> None:
+    """Puts the record of a failed batch, the first `size` records of the stream, into the failure queue."""
+    info = {"shardId": "s", "startSequenceNumber": "0", "endSequenceNumber": str(size - 1), "batchSize": size}
+    send(dev, json.dumps({"DDBStreamBatchInfo": {**info, **changes}}), "UnannouncedOrdersQueueUrl")
+
+
+def store(dev: Target, order_id: str, **changes: Any) -> None:
+    item = {"orderID": {"S": order_id}, "product": {"S": "Tea"}, "quantity": {"N": "1"}, "price_per_item": {"N": "1"},
+            "received_at": {"S": "2026-11-26T09:15:00.123Z"}}  # fmt: skip
+    dev.client("dynamodb").put_item(TableName=dev.output("OrdersTableName"), Item={**item, **changes})
+
+
+def subscribed(dev: Target) -> str:
+    """The URL of a queue that gets what is announced."""
+    sqs = dev.client("sqs")
+    url: str = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    dev.client("sns").subscribe(TopicArn=dev.output("OrderTopicArn"), Protocol="sqs", Endpoint=arn)
+    return url
+
+
+def announced(dev: Target, url: str) -> list[str]:
+    """The subjects of what was announced."""
+    with dead_letters.received(dev.client("sqs"), url) as messages:
+        return sorted(json.loads(message["Body"])["Subject"] for message in messages)
+
+
+def test_of_a_poisoned_batch_the_orders_are_announced_and_the_rest_waits_until_it_is_mended(
+    dev: Target,
+) -> None:
+    url = subscribed(dev)
+    store(dev, "A-1")
+    store(dev, "A-2", quantity={"S": "one"})
+    store(dev, "A-3")
+    places = stream_of(dev, "A-1", "A-2", "A-3")
+    failed_batch(dev, 2)
+    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    assert outcome.state == "kept"
+    assert "A-2 is no order (quantity: is not of the DynamoDB type N): mend the item" in outcome.detail
+    assert announced(dev, url) == ["New order A-1"]
+    store(dev, "A-2")
+    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    assert outcome.state == "sent"
+    assert announced(dev, url) == ["New order A-1", "New order A-1", "New order A-2"]
+    assert depths(dev, "UnannouncedOrdersQueueUrl") == (0, 0)
+
+
+def test_another_tables_stream_is_not_read(dev: Target) -> None:
+    store(dev, "A-1")
+    stream = "arn:aws:dynamodb:eu-central-1:123456789012:table/another/stream/1"
+    places = stream_of(dev, "A-1")
+    failed_batch(dev, 1, streamArn=stream)
+    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    assert (outcome.state, outcome.detail.startswith(f"{stream} is no stream of table ")) == ("kept", True)
+
+
+def test_sqs_moves_a_whole_queue_itself_where_it_can(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(move_task, "POLL_SECONDS", 0)
+    sqs, calls = dev.client("sqs"), []
+    states = iter(["RUNNING", "COMPLETED"])
+
+    def start(**arguments: Any) -> Any:
+        calls.append(arguments)
+        return {"TaskHandle": "h"}
+
+    sqs.start_message_move_task = start
+    sqs.list_message_move_tasks = lambda **_: {"Results": [
+        {"Status": next(states), "ApproximateNumberOfMessagesMoved": 2 * len(calls)}]}  # fmt: skip
+    grown: list[int] = []
+    assert move_task.move(sqs, dev.output(DEAD), dev.output("OrdersQueueUrl"), 900.5, grown.append) == 2
+    assert (sum(grown), calls[0]["MaxNumberOfMessagesPerSecond"]) == (2, 500)
+    assert calls[0]["SourceArn"] != calls[0]["DestinationArn"]
+
+
+def test_a_move_that_fails_or_is_interrupted_is_cancelled(dev: Target) -> None:
+    sqs, cancelled = dev.client("sqs"), []
+    sqs.start_message_move_task = lambda **_: {"TaskHandle": "h"}
+    sqs.list_message_move_tasks = lambda **_: {"Results": [{"Status": "FAILED", "FailureReason": "no rights"}]}
+    sqs.cancel_message_move_task = lambda **arguments: cancelled.append(arguments["TaskHandle"])
+    with pytest.raises(ShopError, match="no rights"):
+        move_task.move(sqs, dev.output(DEAD), dev.output("OrdersQueueUrl"), 1, lambda _: None)
+    assert cancelled == []
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        move_task.move(sqs, dev.output(DEAD), dev.output("OrdersQueueUrl"), 1, interrupt)
+    assert cancelled == ["h"]
+
+
+def test_where_sqs_cannot_move_it_is_done_here(dev: Target) -> None:
+    sqs = dev.client("sqs")
+
+    def refuse(**_: Any) -> Any:
+        raise client_error("AWS.SimpleQueueService.UnsupportedOperation")
+
+    sqs.start_message_move_task = refuse
+    assert move_task.move(sqs, dev.output(DEAD), dev.output("OrdersQueueUrl"), 1, lambda _: None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "before"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("3d", 259_200), ("2026-11-26T11:00:00+02:00", 3600)]
+)
+def test_times(text: str, before: int) -> None:
+    now = datetime(2026, 11, 26, 10, tzinfo=UTC)
+    assert now - parse_since(text, now) == timedelta(seconds=before)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "3w", "-1h", "2026-11-26T09:15:00", "999999d"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ShopError, match="--since"):
+        parse_since(text, datetime(2026, 11, 26, tzinfo=UTC))
+
+
+def test_only_the_systems_that_are_asked_for_are_looked_up(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(_: str, system: str = target.ORDER_PIPELINE) -> Target:
+        if system == target.ORDER_PIPELINE:
+            return dev
+        raise ShopError(f"{system} is not deployed")
+
+    monkeypatch.setattr(target, "find", find)
+    assert [place.queue.name for place in dead_letter_queues.find("dev")] == ["orders", "announcements"]
+    assert [place.queue.name for place in dead_letter_queues.find("dev", ["orders"])] == ["orders"]
+    for name, system in (("sales", "sales-report"), ("thumbnail", "image-fanout")):
+        with pytest.raises(ShopError, match=f"{system} is not deployed"):
+            dead_letter_queues.find("dev", ["orders", name])
+
+
+@pytest.mark.parametrize("arguments", [("redrive",), ("purge", "--go"), ("redrive", "--all", "--edit", "3"),
+                                       ("redrive", "--all", "--rate", "0")])  # fmt: skip
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(app, ["dlq", *arguments]).exit_code == 2
