@@ -139,8 +139,8 @@ def _with_limit(images: Images, limit: int) -> Images:
 def test_what_no_image_is_made_of_is_refused_by_name_and_the_rest_uploaded(images: Images, tmp_path: Path) -> None:
     good, twin = picture(tmp_path, "a/x.jpg"), picture(tmp_path, "b/x.jpg")
     upper, large = picture(tmp_path, "x.JPG"), picture(tmp_path, "large.jpg", b"x" * (MAX_FILE_BYTES + 1))
-    missing, folder = str(tmp_path / "none.jpg"), str(tmp_path)
-    result = run("put", good, twin, upper, large, missing, folder)
+    missing, folder, empty = str(tmp_path / "none.jpg"), str(tmp_path), picture(tmp_path, "empty.jpg", b"")
+    result = run("put", good, twin, upper, large, missing, folder, empty)
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         f"{twin}: {good} has the same name, x.jpg",
@@ -148,7 +148,8 @@ def test_what_no_image_is_made_of_is_refused_by_name_and_the_rest_uploaded(image
         f"{large}: 5,001 bytes are more than the 5,000 that the stage makes images of",
         f"{missing}: No such file or directory",
         f"{folder}: is not a file",
-        "1 image uploaded, 5 refused",
+        f"{empty}: is empty",
+        "1 image uploaded, 6 refused",
     ]
     assert keys(images) == ["ingest/x.jpg"]
 
