@@ -113,25 +113,30 @@ def _rebuild(where: Target, batch: StreamBatch, received_within: timedelta) -> U
     first, last = batch.approximate_arrival_of_first_record, batch.approximate_arrival_of_last_record
     if first is None or last is None:
         raise Unknown("aged out of the stream, and the record does not say when the orders arrived there")
-    start, end = first - received_within, last + _SLACK
-    found = _sort_out(where, _received_between(where, start, end), "table")
+    try:
+        start, end = _text(first - received_within), _text(last + _SLACK)
+    except (OverflowError, ValueError):
+        raise Unknown("aged out of the stream, and looked for outside of the calendar") from None
+    # Which of them the batch had cannot be told, so a person must see where they were looked for.
+    source = f"table ({batch.batch_size} in the batch, these received from {start} to {end})"
+    found = _sort_out(where, _received_between(where, start, end), source)
     if len(found.orders) < batch.batch_size:
         have = plural(len(found.orders), "order")
         raise Unknown(
             f"aged out of the stream, and the table has only {have} of {batch.batch_size} received from "
-            f"{_text(start)} to {_text(end)}: --received-within goes further back"
+            f"{start} to {end}: --received-within goes further back"
         )
     return found
 
 
-def _received_between(where: Target, start: datetime, end: datetime) -> list[Mapping[str, Any]]:
+def _received_between(where: Target, start: str, end: str) -> list[Mapping[str, Any]]:
     dynamodb: DynamoDBClient = where.client("dynamodb")
     pages = dynamodb.get_paginator("scan").paginate(
         TableName=where.output("OrdersTableName"),
         ConsistentRead=True,
         # Both are of one form, RFC 3339 in UTC to the millisecond, whose order as texts is that of time.
         FilterExpression="received_at BETWEEN :start AND :end",
-        ExpressionAttributeValues={":start": {"S": _text(start)}, ":end": {"S": _text(end)}},
+        ExpressionAttributeValues={":start": {"S": start}, ":end": {"S": end}},
     )
     return [item for page in pages for item in page["Items"]]
 

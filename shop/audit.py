@@ -100,8 +100,8 @@ def audit(target: Target, sent_ids: Iterable[str] | None = None, refused: Collec
     """Return where the orders are that `sent_ids` names; without ids, the counts only.
 
     `refused` are those of the ids that nobody promised to store. The queue is counted before everything else and once
-    more at the end, and what was not found is looked up by its key, so that an order that moves on in between is found
-    or is `in queue or unknown`. Raises ShopError when the table cannot be read.
+    more at the end, and only then what was not found is looked up by its key, so that an order that moves on in between
+    is found or is `in queue or unknown`. Raises ShopError when the table cannot be read.
     """
     times = None if sent_ids is None else Counter(sent_ids)
     sqs: SQSClient = target.client("sqs")
@@ -111,10 +111,11 @@ def audit(target: Target, sent_ids: Iterable[str] | None = None, refused: Collec
     dead, held, letters = _dead_ids(sqs, target.output("OrdersDeadLetterQueueUrl"))
     wanted = dead if times is None else dead | times.keys()
     stored, found = _scan(dynamodb, table, wanted)
+    # Before the look-up by key: what left the queue by now is found there, unless it is dead.
+    queued = max(queued, queue_depth(sqs, target.output("OrdersQueueUrl")))
     if times is not None:
         missing = {each for each in times.keys() - found - dead if len(each.encode()) <= _LONGEST_KEY}
         found |= stored_orders(dynamodb, table, missing).keys()
-    queued = max(queued, queue_depth(sqs, target.output("OrdersQueueUrl")))
     totals = Totals(stored, letters, held, queued)
     in_both = len(found & dead)
     if times is None:

@@ -592,6 +592,9 @@ def _filters(queues: list[str] | None, reason: str | None, since: str | None, id
 
     from shop.dead_letter_queues import Filters, parse_since
 
+    if reason is not None and not reason.strip():
+        # Such as an unset variable of a shell; it would take every message without --all.
+        raise typer.BadParameter("--reason has no text")
     moment = None if since is None else parse_since(since, datetime.now(UTC))
     return Filters(tuple(queues or ()), reason, moment, frozenset(ids or ()))
 

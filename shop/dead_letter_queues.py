@@ -82,11 +82,11 @@ def parse_since(text: str, now: datetime) -> datetime:
             raise ShopError(f"--since: {text} ago is before the calendar") from None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ShopError(f"--since: {text!r} is no time such as 2026-11-26T09:15:00Z, 30m, 2h or 3d")
-    return moment.astimezone(UTC)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ShopError(f"--since: {text!r} is no time such as 2026-11-26T09:15:00Z, 30m, 2h or 3d")
 
 
 def find(stage: str, names: Sequence[str] = ()) -> list[Place]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -279,13 +279,17 @@ class _Context(msgspec.Struct):
     condition: str = "no condition given"
 
 
+_SequenceNumber = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,40}\Z")]
+"""At most 40 digits (DynamoDB API Reference, "StreamRecord")."""
+
+
 class StreamBatch(msgspec.Struct, rename="camel"):
     """Where a batch of records is in a table's stream (`DDBStreamBatchInfo`)."""
 
-    batch_size: int
+    batch_size: Annotated[int, msgspec.Meta(ge=1)]
     shard_id: str
-    start_sequence_number: str
-    end_sequence_number: str
+    start_sequence_number: _SequenceNumber
+    end_sequence_number: _SequenceNumber
     stream_arn: str | None = None
     approximate_arrival_of_first_record: datetime | None = None
     approximate_arrival_of_last_record: datetime | None = None

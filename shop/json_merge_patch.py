@@ -5,6 +5,7 @@ Numbers are never numbers here: each stays the token that was written, so that n
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -78,7 +79,6 @@ def _no_number(text: str) -> Any:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise NotEditable(f"has the key {json.dumps(twice)} more than once: nobody knows which is meant")
     return members

@@ -36,7 +36,7 @@ def move(
             SourceArn=source,
             # SNS put some there itself, and those have no source queue to go back to.
             DestinationArn=_arn(sqs, destination_url),
-            MaxNumberOfMessagesPerSecond=max(1, min(_MOST_A_SECOND, int(rate))),
+            MaxNumberOfMessagesPerSecond=max(1, int(min(_MOST_A_SECOND, rate))),
         )["TaskHandle"]
     except ClientError as error:
         if error.response["Error"].get("Code", "").endswith(_UNSUPPORTED):

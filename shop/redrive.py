@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from shop import announcements
 from shop.dead_letter_queues import Filters, Place
@@ -127,15 +127,22 @@ def plan(places: Sequence[Place], asked: Redrive, on_message: Callable[[], None]
         prepare = _way_back(place, asked)
         with Reader(place.where.client("sqs"), place.queue.url).open() as reader:
             for message, letter in _chosen(reader, place, asked.filters, on_message):
-                outcomes.append(_would(prepare, message, letter))
+                outcomes.append(_would(place, prepare, message, letter))
     return outcomes
 
 
-def _would(prepare: Callable[["MessageTypeDef"], _Delivery], message: "MessageTypeDef", letter: DeadLetter) -> Outcome:
+def _would(
+    place: Place, prepare: Callable[["MessageTypeDef"], _Delivery], message: "MessageTypeDef", letter: DeadLetter
+) -> Outcome:
     try:
         delivery = prepare(message)
     except _Refused as refusal:
         return _outcome(letter, "kept", str(refusal))
+    except (ClientError, BotoCoreError) as error:
+        stopped = _end_of_run(place, error)
+        if stopped is not None:
+            raise stopped from error
+        return _outcome(letter, "kept", explain(error) or str(error))
     detail = delivery.detail if delivery.stays is None else f"{delivery.detail}; stays: {delivery.stays}"
     return _outcome(letter, "would be sent" if delivery.calls else "kept", detail)
 
@@ -195,7 +202,7 @@ def _run_queue(place: Place, asked: Redrive, pace: _Pace, on_message: Callable[[
     prepare = _way_back(place, asked)
     outcomes: list[Outcome] = []
     # A batch takes no longer than half of the time that its messages are hidden.
-    size = max(1, min(BATCH, int(asked.rate * 10)))
+    size = max(1, int(min(BATCH, asked.rate * 10)))
     with (
         Reader(place.where.client("sqs"), place.queue.url).open() as reader,
         ThreadPoolExecutor(BATCH) as threads,
@@ -231,6 +238,9 @@ def _send(
         return _outcome(letter, "kept", str(refusal)), None
     except (ClientError, BotoCoreError) as error:
         return _outcome(letter, "kept", explain(error) or str(error)), _end_of_run(place, error)
+    except ShopError as error:
+        # The table is throttled: what others of the batch have sent is deleted before the run ends.
+        return _outcome(letter, "kept", str(error)), error
     if delivery.stays is not None:
         return _outcome(letter, "kept", f"{delivery.detail}; {delivery.stays}"), None
     return _outcome(letter, "sent", delivery.detail), None
@@ -239,11 +249,13 @@ def _send(
 def _end_of_run(place: Place, error: ClientError | BotoCoreError) -> ShopError | None:
     """Return what to tell a person where no other message would fare better."""
     said = explain(error)
+    if isinstance(error, ParamValidationError):
+        return None
     if not isinstance(error, ClientError):
         return ShopError(f"stopped: {said}; what was not sent is where it was, repeat the command")
     if not error.response["Error"].get("Code", "").removeprefix("AWS.").startswith(_DENIED):
         return None
-    if place.queue.name == ORDERS:
+    if place.queue.name == ORDERS and error.operation_name == "SendMessage":
         advice = "list your IAM principal in operator_principal_arns (stacks/settings.py) and deploy"
         return ShopError(f"the orders queue takes messages from operators only: {advice} ({said})")
     return ShopError(f"your IAM principal may not send messages of {place.queue.name} back ({said})")

@@ -280,7 +280,7 @@ def test_the_orders_of_an_aged_out_batch_are_rebuilt_from_the_table(
     message_id = failed_batch(pipeline, stored_pair(pipeline, name), **change)
     [(state, detail)] = redrive(shell, "announcements", "--id", message_id, "--received-within", "1m", "--go")
     assert state == "sent"
-    assert re.match(r"\d+ orders of the table announced again: ", detail)
+    assert re.match(r"\d+ orders of the table \(\d+ in the batch, .*\) announced again: ", detail)
     assert {f"{name}-1", f"{name}-2"} <= set(re.findall(r"[\w-]+", detail))
     eventually(lambda: announced(pipeline, name)(2))
     long_ago = {"approximateArrivalOfFirstRecord": "2020-01-01T00:00:00Z",

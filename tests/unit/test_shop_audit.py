@@ -130,6 +130,22 @@ def test_an_order_queued_while_the_audit_runs_is_not_called_lost(
     assert audit(target, ["A-1"]).places == {"A-1": "in queue or unknown"}
 
 
+def test_an_order_that_is_stored_while_the_queue_is_counted_last_is_found(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redriven after the dead letters were read, it is still queued when the table is."""
+    count, counts_before = auditing.queue_depth, iter([False, False])
+
+    def store_then_count(sqs: Any, url: str) -> int:
+        # The first count of the orders queue, that of the dead letters, and the last one.
+        if next(counts_before, None) is None:
+            store(target, "A-1")
+        return count(sqs, url)
+
+    monkeypatch.setattr(auditing, "queue_depth", store_then_count)
+    assert audit(target, ["A-1"]).places == {"A-1": "stored"}
+
+
 def test_a_refused_order_that_is_nowhere_is_no_loss(target: Target) -> None:
     store(target, "A-2")
     result = audit(target, ["A-1", "A-2"], {"A-1", "A-2"})

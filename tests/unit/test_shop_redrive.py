@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from moto import mock_aws
 from typer.testing import CliRunner
 
@@ -219,6 +219,97 @@ def test_another_tables_stream_is_not_read(dev: Target) -> None:
     assert (outcome.state, outcome.detail.startswith(f"{stream} is no stream of table ")) == ("kept", True)
 
 
+@pytest.mark.parametrize("changes", [{"endSequenceNumber": "x"}, {"startSequenceNumber": "1" * 5000}, {"batchSize": 0}])
+def test_a_record_that_names_no_place_in_a_stream_holds_up_no_other(dev: Target, changes: dict[str, Any]) -> None:
+    store(dev, "A-1")
+    places = stream_of(dev, "A-1")
+    failed_batch(dev, 1, **changes)
+    failed_batch(dev, 1)
+    outcomes = redrive.run(places, redrive.Redrive(Filters()))
+    assert {outcome.state: outcome.detail for outcome in outcomes} == {
+        "kept": dead_letters.NO_BATCH,
+        "sent": "1 order of the stream announced again: A-1",
+    }
+
+
+@pytest.mark.parametrize("error", [client_error("ValidationException"), ParamValidationError(report="too short")])
+def test_a_batch_that_aws_refuses_to_look_up_holds_up_no_other(dev: Target, error: Exception) -> None:
+    store(dev, "A-1")
+    places = stream_of(dev, "A-1")
+    failed_batch(dev, 1, shardId="no shard")
+    failed_batch(dev, 1)
+    find = _Streaming.streams.get_shard_iterator
+
+    def refuse(**arguments: str) -> dict[str, str]:
+        if arguments["ShardId"] == "no shard":
+            raise error
+        return find(**arguments)
+
+    _Streaming.streams.get_shard_iterator = refuse  # type: ignore[method-assign]
+    planned = redrive.plan(places, redrive.Redrive(Filters()))
+    assert sorted(outcome.state for outcome in planned) == ["kept", "would be sent"]
+    done = redrive.run(places, redrive.Redrive(Filters()))
+    assert sorted(outcome.state for outcome in done) == ["kept", "sent"]
+
+
+def test_of_an_aged_out_batch_is_told_where_its_orders_were_looked_for(dev: Target) -> None:
+    store(dev, "A-1")
+    store(dev, "A-2", received_at={"S": "2026-11-26T09:00:00.000Z"})
+    places = stream_of(dev, "A-1")
+
+    def trimmed(**_: str) -> dict[str, str]:
+        raise client_error("TrimmedDataAccessException")
+
+    _Streaming.streams.get_shard_iterator = trimmed  # type: ignore[method-assign]
+    arrived = "2026-11-26T09:15:01Z"
+    failed_batch(dev, 1, approximateArrivalOfFirstRecord=arrived, approximateArrivalOfLastRecord=arrived)
+    [outcome] = redrive.plan(places, redrive.Redrive(Filters(), received_within=timedelta(minutes=5)))
+    assert outcome.detail == (
+        "1 order of the table (1 in the batch, these received from 2026-11-26T09:10:01.000Z to "
+        "2026-11-26T09:16:01.000Z) announced again: A-1"
+    )
+    [outcome] = redrive.plan(places, redrive.Redrive(Filters(), received_within=timedelta(days=999_999)))
+    assert (outcome.state, outcome.detail.endswith("outside of the calendar")) == ("kept", True)
+
+
+def test_a_throttled_table_ends_the_run_once_what_was_sent_is_deleted(
+    dev: Target, places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = dead_letters.stored_orders
+
+    def throttled(dynamodb: Any, table: str, ids: set[str]) -> Mapping[str, Any]:
+        if ids == {"A-1"}:
+            raise ShopError("throttled")
+        return stored(dynamodb, table, ids)
+
+    monkeypatch.setattr(redrive, "stored_orders", throttled)
+    for number in range(3):
+        send(dev, ORDER % number)
+    with pytest.raises(ShopError, match="throttled"):
+        redrive.run(places, redrive.Redrive(Filters()))
+    assert (depths(dev), depths(dev, "OrdersQueueUrl")) == ((1, 0), (2, 0))
+
+
+def test_a_table_that_may_not_be_read_is_not_taken_for_the_queues_refusal(
+    dev: Target, places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "BatchGetItem")
+
+    monkeypatch.setattr(redrive, "stored_orders", refuse)
+    send(dev, ORDER % 1)
+    for act in (redrive.plan, redrive.run):
+        with pytest.raises(ShopError, match=r"^your IAM principal may not .* \(BatchGetItem: "):
+            act(places, redrive.Redrive(Filters()))
+    assert depths(dev) == (1, 0)
+
+
+def test_a_rate_without_bound(dev: Target, places: list[Place]) -> None:
+    send(dev, ORDER % 1)
+    [outcome] = redrive.run(places, redrive.Redrive(Filters(), rate=float("inf")))
+    assert outcome.state == "sent"
+
+
 def test_sqs_moves_a_whole_queue_itself_where_it_can(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(move_task, "POLL_SECONDS", 0)
     sqs, calls = dev.client("sqs"), []
@@ -272,7 +363,9 @@ def test_times(text: str, before: int) -> None:
     assert now - parse_since(text, now) == timedelta(seconds=before)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "3w", "-1h", "2026-11-26T09:15:00", "999999d"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "3w", "-1h", "2026-11-26T09:15:00", "999999d", "0001-01-01T00:00:00+01:00"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ShopError, match="--since"):
         parse_since(text, datetime(2026, 11, 26, tzinfo=UTC))
@@ -293,6 +386,7 @@ def test_only_the_systems_that_are_asked_for_are_looked_up(dev: Target, monkeypa
 
 
 @pytest.mark.parametrize("arguments", [("redrive",), ("purge", "--go"), ("redrive", "--all", "--edit", "3"),
-                                       ("redrive", "--all", "--rate", "0")])  # fmt: skip
+                                       ("redrive", "--all", "--rate", "0"),
+                                       ("purge", "--go", "--reason", " ")])  # fmt: skip
 def test_wrong_usage(arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(app, ["dlq", *arguments]).exit_code == 2
