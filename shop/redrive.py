@@ -115,6 +115,25 @@ class _Pace:
         time.sleep(max(0.0, turn - time.monotonic()))
 
 
+class _Once:
+    """The orders that messages of this run announce, so that no second message does, whatever thread it is in.
+
+    Of batches that have aged out each is looked for among all orders of its time, so every message of an hour would
+    announce that hour. An order that is left out is not lost: the message that has it stays unless all of it is sent.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[StoredOrder] = set()
+        self._lock = threading.Lock()
+
+    def take(self, orders: Sequence[StoredOrder]) -> list[StoredOrder]:
+        """Return those that no message had before this one."""
+        with self._lock:
+            new = [each for each in orders if each not in self._taken]
+            self._taken.update(new)
+        return new
+
+
 def waiting(places: Sequence[Place]) -> int:
     """Return about how many messages there are to look at, for a progress bar."""
     return sum(depth(place.where.client("sqs"), place.queue.url).visible for place in places)
@@ -144,7 +163,7 @@ def _would(
             raise stopped from error
         return _outcome(letter, "kept", explain(error) or str(error))
     detail = delivery.detail if delivery.stays is None else f"{delivery.detail}; stays: {delivery.stays}"
-    return _outcome(letter, "would be sent" if delivery.calls else "kept", detail)
+    return _outcome(letter, "would be sent" if delivery.calls or delivery.stays is None else "kept", detail)
 
 
 def _outcome(letter: DeadLetter, state: State, detail: str) -> Outcome:
@@ -274,7 +293,7 @@ def _way_back(place: Place, asked: Redrive) -> Callable[["MessageTypeDef"], _Del
     if place.size is not None:
         return partial(_as_it_is, sqs, place.size.queue_url)
     if name == ANNOUNCEMENTS:
-        return partial(_announcements, where, asked.received_within)
+        return partial(_announcements, where, asked.received_within, _Once())
     return partial({REPORTS: _failed_report, SCHEDULE: _missed_report}[name], where)
 
 
@@ -333,7 +352,7 @@ def _attributes(message: "MessageTypeDef") -> dict[str, Any]:
     }
 
 
-def _announcements(where: Target, received_within: timedelta, message: "MessageTypeDef") -> _Delivery:
+def _announcements(where: Target, received_within: timedelta, once: _Once, message: "MessageTypeDef") -> _Delivery:
     failed = read_batch(message["Body"])
     if failed is None:
         raise _Refused(NO_BATCH)
@@ -342,9 +361,12 @@ def _announcements(where: Target, received_within: timedelta, message: "MessageT
     except announcements.Unknown as error:
         raise _Refused(str(error)) from None
     sns: SNSClient = where.client("sns")
-    calls = [partial(_announce, sns, where.output("OrderTopicArn"), stored) for stored in found.orders]
-    ids = ", ".join(stored.order.order_id for stored in found.orders)
+    orders = once.take(found.orders)
+    calls = [partial(_announce, sns, where.output("OrderTopicArn"), stored) for stored in orders]
+    ids = ", ".join(stored.order.order_id for stored in orders)
     detail = f"{plural(len(calls), 'order')} of the {found.source} announced again{': ' if ids else ''}{ids}"
+    if len(orders) < len(found.orders):
+        detail += f" ({len(found.orders) - len(orders):,} more by other messages)"
     stays = f"{'; '.join(found.no_orders)}: mend the item and repeat, or purge" if found.no_orders else None
     return _Delivery(detail, calls, stays)
 

@@ -272,6 +272,41 @@ def test_of_an_aged_out_batch_is_told_where_its_orders_were_looked_for(dev: Targ
     assert (outcome.state, outcome.detail.endswith("outside of the calendar")) == ("kept", True)
 
 
+def test_batches_of_the_same_time_announce_each_order_once_and_one_that_fails_stays(
+    dev: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = subscribed(dev)
+    for number in range(3):
+        store(dev, f"A-{number}")
+    places = stream_of(dev, "A-1")
+
+    def trimmed(**_: str) -> dict[str, str]:
+        raise client_error("TrimmedDataAccessException")
+
+    _Streaming.streams.get_shard_iterator = trimmed  # type: ignore[method-assign]
+    arrived = "2026-11-26T09:15:01Z"
+    for _ in range(5):
+        failed_batch(dev, 1, approximateArrivalOfFirstRecord=arrived, approximateArrivalOfLastRecord=arrived)
+    planned = redrive.plan(places, redrive.Redrive(Filters()))
+    assert [outcome.state for outcome in planned] == ["would be sent"] * 5
+    announce = redrive._announce
+
+    def refuse(sns: Any, topic: str, stored: Any) -> None:
+        if stored.order.order_id == "A-2":
+            raise client_error("InternalError")
+        announce(sns, topic, stored)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(redrive, "_announce", refuse)
+        outcomes = redrive.run(places, redrive.Redrive(Filters()))
+    assert sorted(outcome.state for outcome in outcomes) == ["kept", *["sent"] * 4]
+    assert set(announced(dev, url)) <= {"New order A-0", "New order A-1"}
+    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    assert outcome.state == "sent"
+    found = announced(dev, url)
+    assert (set(found), len(found) <= 5) == ({"New order A-0", "New order A-1", "New order A-2"}, True)
+
+
 def test_a_throttled_table_ends_the_run_once_what_was_sent_is_deleted(
     dev: Target, places: list[Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
