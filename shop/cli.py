@@ -725,8 +725,11 @@ def purge_dead_letters(
     with _new_file(name) as file, progress_bar("deleting", redrive.waiting(places)) as advance:
         note(f"Each message is written to {name} before it is deleted.")
         outcomes = redrive.purge(places, filters, file, advance)
+    if not outcomes:
+        Path(name).unlink()
     _show_outcomes(outcomes, go=True, as_json=as_json)
-    note(f"{plural(len(outcomes), 'message')} in {name}")
+    if outcomes:
+        note(f"{plural(len(outcomes), 'message')} in {name}")
 
 
 def _require_choice(filters: "Filters", everything: bool) -> None:

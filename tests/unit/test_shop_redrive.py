@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -418,6 +419,20 @@ def test_only_the_systems_that_are_asked_for_are_looked_up(dev: Target, monkeypa
     for name, system in (("sales", "sales-report"), ("thumbnail", "image-fanout")):
         with pytest.raises(ShopError, match=f"{system} is not deployed"):
             dead_letter_queues.find("dev", ["orders", name])
+
+
+def test_a_purge_leaves_a_file_only_of_what_it_deleted(
+    dev: Target, places: list[Place], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dead_letter_queues, "find", lambda *_: places)
+    file = tmp_path / "dead.jsonl"
+    arguments = ["dlq", "purge", "--queue", "orders", "--output", str(file), "--go"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert not file.exists()
+    message_id = send(dev, ORDER % 1)
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert json.loads(file.read_bytes())["message_id"] == message_id
+    assert depths(dev) == (0, 0)
 
 
 @pytest.mark.parametrize("arguments", [("redrive",), ("purge", "--go"), ("redrive", "--all", "--edit", "3"),
