@@ -5,7 +5,7 @@ orders are looked for in the table: by when they were received, since an item do
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +46,8 @@ class Unannounced:
     """What was inserted and is no order, each as one line: it cannot be announced."""
     source: str
     """Where they were found, for a person."""
+    is_guess: bool = False
+    """Whether orders of the batch's time stand in for those of the batch, which nobody can tell any more."""
 
 
 def find(where: Target, batch: StreamBatch, received_within: timedelta = RECEIVED_WITHIN) -> Unannounced:
@@ -119,7 +121,7 @@ def _rebuild(where: Target, batch: StreamBatch, received_within: timedelta) -> U
         raise Unknown("aged out of the stream, and looked for outside of the calendar") from None
     # Which of them the batch had cannot be told, so a person must see where they were looked for.
     source = f"table ({batch.batch_size} in the batch, these received from {start} to {end})"
-    found = _sort_out(where, _received_between(where, start, end), source)
+    found = replace(_sort_out(where, _received_between(where, start, end), source), is_guess=True)
     if len(found.orders) < batch.batch_size:
         have = plural(len(found.orders), "order")
         raise Unknown(

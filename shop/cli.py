@@ -669,8 +669,9 @@ def redrive_dead_letters(
     ] = None,
     rate: Annotated[float, typer.Option(min=0.5, help="At most so many messages a second.")] = 100.0,
     received_within: Annotated[
-        str, typer.Option(metavar="TIME", help="How long before they were stored to look for orders to announce.")
-    ] = "15m",
+        str | None,
+        typer.Option(metavar="TIME", help="How long before they were stored to look for orders to announce (15m)."),
+    ] = None,
     everything: All = False,
     go: Go = False,
     stage: Stage = "local",
@@ -686,7 +687,8 @@ def redrive_dead_letters(
     filters = _filters(queues, reason, since, ids)
     _require_choice(filters, everything)
     patch = None if change is None else _read_patch(change)
-    asked = redrive.Redrive(filters, patch, rate, dead_letter_queues.parse_period(received_within))
+    window = None if received_within is None else dead_letter_queues.parse_period(received_within)
+    asked = redrive.Redrive(filters, patch, rate, window)
     places = dead_letter_queues.find(stage, filters.queues)
     with progress_bar("redriving", redrive.waiting(places)) as advance:
         outcomes = redrive.run(places, asked, advance) if go else redrive.plan(places, asked, advance)

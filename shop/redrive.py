@@ -84,7 +84,9 @@ class Redrive:
     """A merge patch for the bodies of orders and sales."""
     rate: float = RATE
     """Messages and announcements a second."""
-    received_within: timedelta = announcements.RECEIVED_WITHIN
+    received_within: timedelta | None = None
+    """How far back orders of an aged-out batch are looked for. Where it is not said, the default is taken and such a
+    batch stays: only a person can say that this was far enough."""
 
 
 class _Refused(Exception):
@@ -352,12 +354,14 @@ def _attributes(message: "MessageTypeDef") -> dict[str, Any]:
     }
 
 
-def _announcements(where: Target, received_within: timedelta, once: _Once, message: "MessageTypeDef") -> _Delivery:
+def _announcements(
+    where: Target, received_within: timedelta | None, once: _Once, message: "MessageTypeDef"
+) -> _Delivery:
     failed = read_batch(message["Body"])
     if failed is None:
         raise _Refused(NO_BATCH)
     try:
-        found = announcements.find(where, failed.batch, received_within)
+        found = announcements.find(where, failed.batch, received_within or announcements.RECEIVED_WITHIN)
     except announcements.Unknown as error:
         raise _Refused(str(error)) from None
     sns: SNSClient = where.client("sns")
@@ -368,6 +372,8 @@ def _announcements(where: Target, received_within: timedelta, once: _Once, messa
     if len(orders) < len(found.orders):
         detail += f" ({len(found.orders) - len(orders):,} more by other messages)"
     stays = f"{'; '.join(found.no_orders)}: mend the item and repeat, or purge" if found.no_orders else None
+    if stays is None and found.is_guess and received_within is None:
+        stays = "were these all? then purge it; else repeat with --received-within"
     return _Delivery(detail, calls, stays)
 
 

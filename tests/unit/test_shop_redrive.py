@@ -273,6 +273,26 @@ def test_of_an_aged_out_batch_is_told_where_its_orders_were_looked_for(dev: Targ
     assert (outcome.state, outcome.detail.endswith("outside of the calendar")) == ("kept", True)
 
 
+def test_an_aged_out_batch_stays_until_a_person_says_how_far_back_its_orders_are(dev: Target) -> None:
+    """The batch's order waited in a backlog; another one of its time must not stand for it."""
+    url = subscribed(dev)
+    store(dev, "waited", received_at={"S": "2026-11-26T07:00:00.000Z"})
+    store(dev, "another")
+    places = stream_of(dev, "waited")
+
+    def trimmed(**_: str) -> dict[str, str]:
+        raise client_error("TrimmedDataAccessException")
+
+    _Streaming.streams.get_shard_iterator = trimmed  # type: ignore[method-assign]
+    arrived = "2026-11-26T09:15:01Z"
+    failed_batch(dev, 1, approximateArrivalOfFirstRecord=arrived, approximateArrivalOfLastRecord=arrived)
+    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    assert (outcome.state, "repeat with --received-within" in outcome.detail) == ("kept", True)
+    [outcome] = redrive.run(places, redrive.Redrive(Filters(), received_within=timedelta(hours=3)))
+    assert outcome.state == "sent"
+    assert set(announced(dev, url)) == {"New order another", "New order waited"}
+
+
 def test_batches_of_the_same_time_announce_each_order_once_and_one_that_fails_stays(
     dev: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,7 +308,8 @@ def test_batches_of_the_same_time_announce_each_order_once_and_one_that_fails_st
     arrived = "2026-11-26T09:15:01Z"
     for _ in range(5):
         failed_batch(dev, 1, approximateArrivalOfFirstRecord=arrived, approximateArrivalOfLastRecord=arrived)
-    planned = redrive.plan(places, redrive.Redrive(Filters()))
+    asked = redrive.Redrive(Filters(), received_within=timedelta(minutes=15))
+    planned = redrive.plan(places, asked)
     assert [outcome.state for outcome in planned] == ["would be sent"] * 5
     announce = redrive._announce
 
@@ -299,10 +320,10 @@ def test_batches_of_the_same_time_announce_each_order_once_and_one_that_fails_st
 
     with monkeypatch.context() as patched:
         patched.setattr(redrive, "_announce", refuse)
-        outcomes = redrive.run(places, redrive.Redrive(Filters()))
+        outcomes = redrive.run(places, asked)
     assert sorted(outcome.state for outcome in outcomes) == ["kept", *["sent"] * 4]
     assert set(announced(dev, url)) <= {"New order A-0", "New order A-1"}
-    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    [outcome] = redrive.run(places, asked)
     assert outcome.state == "sent"
     found = announced(dev, url)
     assert (set(found), len(found) <= 5) == ({"New order A-0", "New order A-1", "New order A-2"}, True)
