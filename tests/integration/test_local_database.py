@@ -222,7 +222,7 @@ def test_without_mariadb_all_but_the_sales_report_comes_up(tmp_path: Path, monke
         local_cloud.up(tmp_path, port=process.any_free_port(), progress=said.append)
         status = local_cloud.status(tmp_path)
         assert status.database is None
-        assert status.stacks == ("local-order-pipeline", "local-order-service")
+        assert status.stacks == ("local-image-fanout", "local-order-pipeline", "local-order-service")
         assert len([line for line in said if "MariaDB" in line]) == 1
 
         monkeypatch.delenv(mariadb.CHOICE)
