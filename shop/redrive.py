@@ -222,6 +222,7 @@ def _takes_as_it_is(place: Place) -> str | None:
 def _run_queue(place: Place, asked: Redrive, pace: _Pace, on_message: Callable[[], None]) -> list[Outcome]:
     prepare = _way_back(place, asked)
     outcomes: list[Outcome] = []
+    started_ms = time.time_ns() // 1_000_000
     # A batch takes no longer than half of the time that its messages are hidden.
     size = max(1, int(min(BATCH, asked.rate * 10)))
     with (
@@ -230,7 +231,12 @@ def _run_queue(place: Place, asked: Redrive, pace: _Pace, on_message: Callable[[
     ):
         for batch in reader.batches(size):
             letters = place.queue.judge(batch)
-            meant = [pair for pair in zip(batch, letters, strict=True) if asked.filters.take(pair[1])]
+            # What this run sent may have failed again by now; to send it once more would never end.
+            meant = [
+                (message, letter)
+                for message, letter in zip(batch, letters, strict=True)
+                if asked.filters.take(letter) and _sent_ms(message) <= started_ms
+            ]
             results = list(threads.map(lambda pair: _send(place, prepare, pace, *pair), meant))
             reader.delete([outcome.message_id for outcome, _ in results if outcome.state == "sent"])
             outcomes += [outcome for outcome, _ in results]
@@ -240,6 +246,11 @@ def _run_queue(place: Place, asked: Redrive, pace: _Pace, on_message: Callable[[
             if stopped is not None:
                 raise stopped
     return outcomes
+
+
+def _sent_ms(message: "MessageTypeDef") -> int:
+    """When SQS first took the message, which is not changed by its move to the dead-letter queue."""
+    return int(message.get("Attributes", {}).get("SentTimestamp", 0))
 
 
 def _send(

@@ -26,7 +26,8 @@ from tests.unit.fakes import TABLE, Clock, FakeBatchService, FakeTable, Fault, K
 VISIBILITY_SECONDS = 60.0
 MOST_RECEIVES = 3
 BATCH_SIZE = 10
-START = 1_795_684_500.0
+START = 1_767_258_000.0
+"""2026-01-01: before the clock that redrives go by, so that none of their messages is of their own time."""
 PROCESSOR_SECONDS = 10.0
 NOTIFIER_SECONDS = 15.0
 RETRY_ATTEMPTS = 2

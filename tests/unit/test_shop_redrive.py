@@ -1,6 +1,7 @@
 """Sending dead letters back when things go wrong: what is not known to be sent stays, and everything is given back."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,6 +103,20 @@ def test_what_fails_for_one_leaves_it_and_goes_on(dev: Target) -> None:
     assert sorted(outcome.state for outcome in outcomes) == ["kept", "sent", "sent"]
     assert "SendMessage: InvalidMessageContents: no" in [outcome.detail for outcome in outcomes]
     assert depths(dev) == (1, 0)
+
+
+def test_what_a_redrive_sent_and_failed_again_meanwhile_is_left_for_the_next(
+    dev: Target, places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a redrive whose cause is not mended would go round for ever."""
+    send(dev, ORDER % 1)
+    before = time.time_ns() - 60 * 1_000_000_000
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time_ns", lambda: before)  # so that the message was sent after the start
+        assert redrive.run(places, redrive.Redrive(Filters())) == []
+    assert depths(dev) == (1, 0)
+    [outcome] = redrive.run(places, redrive.Redrive(Filters()))
+    assert outcome.state == "sent"
 
 
 def test_a_message_that_could_not_be_deleted_stays_and_is_told(
