@@ -48,7 +48,8 @@ reset: ## stop the local cloud and forget all that is in it
 	@$(HAS_VENV); $(IN_VENV) -m shop reset
 
 test: setup ## all tests; the integration tests start a local cloud of their own
-	@$(IN_VENV) -m pytest
+	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
+	@$(IN_VENV) -m pytest tests/integration
 
 test-fast: lint ## lint, unit tests and template tests
 	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
