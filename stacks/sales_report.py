@@ -15,6 +15,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from stacks.constructs.bucket import SecureBucket
+from stacks.constructs.custom_resource import answered_by
 from stacks.constructs.database import READ_SECRET, Database, DatabaseNetwork, UserSecret
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue, WorkQueue
@@ -161,14 +162,12 @@ class SalesReportStack(ShopStack):
             secret.readable_by(setup)
         # A second try would change the database of a deployment that CloudFormation has given up.
         setup.configure_async_invoke(retry_attempts=0)
-        for rule in ("Serverless-LambdaDLQ", "Serverless-LambdaAsyncFailureDestination"):
-            acknowledge(setup, rule, "CloudFormation waits for its answer; without one the deployment fails.")
-        migration = CustomResource(
+        migration = answered_by(
+            setup,
             self,
             "DatabaseMigration",
             resource_type="Custom::DatabaseMigration",
-            service_token=setup.function_arn,
-            service_timeout=Duration.seconds(_CLOUDFORMATION_WAITS_SECONDS),
+            waits_seconds=_CLOUDFORMATION_WAITS_SECONDS,
             properties={"Revision": self._revision(migrator, setup)},
         )
         migration.node.add_dependency(setup)  # how it is retried included

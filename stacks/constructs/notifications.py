@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import CustomResource, Duration
 from constructs import Construct
 
 from stacks.constructs.bucket import SecureBucket
+from stacks.constructs.custom_resource import answered_by
 from stacks.constructs.function import PythonFunction
-from stacks.constructs.shop_stack import acknowledge
 from stacks.constructs.topics import SecureTopic
 
 _MEMORY_MB = 256
@@ -47,14 +46,12 @@ class BucketNotifications(Construct):
             environment={},
         )
         function.allow("s3:PutBucketNotification", on=bucket.bucket_arn)
-        for rule in ("Serverless-LambdaDLQ", "Serverless-LambdaAsyncFailureDestination"):
-            acknowledge(function, rule, "CloudFormation waits for its answer; without one the deployment fails.")
-        resource = CustomResource(
+        resource = answered_by(
+            function,
             self,
             "Resource",
             resource_type="Custom::BucketNotifications",
-            service_token=function.function_arn,
-            service_timeout=Duration.seconds(_CLOUDFORMATION_WAITS_SECONDS),
+            waits_seconds=_CLOUDFORMATION_WAITS_SECONDS,
             properties={
                 "BucketName": bucket.bucket_name,
                 "TopicArn": topic.topic_arn,
