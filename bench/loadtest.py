@@ -85,12 +85,11 @@ def show(results: dict[str, Any], report: Path) -> None:
 
 def main() -> int:
     """Run the load test that the arguments ask for and print its results; return the exit code."""
-    parser = argparse.ArgumentParser(prog="bench.loadtest", description="Put load on the order service of a stage.")
-    parser.add_argument("--stage", default=LOCAL, help="local, or a stage on AWS (default: local)")
-    parser.add_argument("--users", type=positive, default=10, help="how many send at the same time (default: 10)")
-    parser.add_argument("--seconds", type=positive, default=30, help="for how long (default: 30)")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    options = parser.parse_args()
+    options = read_options(
+        argparse.ArgumentParser(prog="bench.loadtest", description="Put load on the order service of a stage."),
+        users="how many send at the same time",
+        seconds="for how long",
+    )
     report = default_folder() / "loadtest" / f"order-service-{options.stage}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.html"
     try:
         # Before Locust starts, which would show a missing stack as a traceback.
@@ -104,6 +103,15 @@ def main() -> int:
     else:
         show(results, report)
     return code
+
+
+def read_options(parser: argparse.ArgumentParser, *, users: str, seconds: str) -> argparse.Namespace:
+    """Return the options that every load test takes; `users` and `seconds` say what these are for."""
+    parser.add_argument("--stage", default=LOCAL, help="local, or a stage on AWS (default: local)")
+    parser.add_argument("--users", type=positive, default=10, help=f"{users} (default: 10)")
+    parser.add_argument("--seconds", type=positive, default=30, help=f"{seconds} (default: 30)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    return parser.parse_args()
 
 
 def positive(text: str) -> int:

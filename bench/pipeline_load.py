@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import pipeline_report
-from bench.loadtest import ROOT, positive, start_locust
+from bench.loadtest import ROOT, read_options, start_locust
 from bench.pipeline_report import Results
 from bench.pipeline_watch import AnswerFile, Observations, Watch, subscribed
 from shop import target
@@ -25,7 +25,7 @@ from shop.errors import ShopError
 from shop.local import cloud as local_cloud
 from shop.mailbox import UNCONFIRMED, subscriptions
 from shop.output import note, print_json, print_table, say
-from shop.target import LOCAL, Target
+from shop.target import Target
 from stacks.settings import load_settings
 
 _LOCUSTFILE: Final = ROOT / "bench" / "order_pipeline_locust.py"
@@ -109,12 +109,11 @@ def show(results: Results, report: Path) -> None:
 
 def main() -> int:
     """Run the load test that the arguments ask for and print its results; return the exit code."""
-    parser = argparse.ArgumentParser(prog="bench.pipeline_load", description="Put load on a stage's order pipeline.")
-    parser.add_argument("--stage", default=LOCAL, help="local, or a stage on AWS (default: local)")
-    parser.add_argument("--users", type=positive, default=10, help="orders a second to begin with (default: 10)")
-    parser.add_argument("--seconds", type=positive, default=30, help="for how long orders are sent (default: 30)")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    options = parser.parse_args()
+    options = read_options(
+        argparse.ArgumentParser(prog="bench.pipeline_load", description="Put load on a stage's order pipeline."),
+        users="orders a second to begin with",
+        seconds="for how long orders are sent",
+    )
     started = datetime.now(UTC)
     run_id = f"loadtest-{started:%Y%m%dT%H%M%S%f}Z"
     folder = local_cloud.default_folder() / "loadtest"

@@ -55,19 +55,25 @@ def test_a_short_run_answers_every_request_and_leaves_nothing(
     assert stored_ids(cloud, outputs) == []
 
 
+def _folder_with_a_wrong_path(
+    folder: Path, cloud_folder: Path, outputs: dict[str, dict[str, str]], stack: str, output: str
+) -> Path:
+    """The same cloud in another folder, but the endpoint that an output names is a path that its API does not have."""
+    # Links, because that the emulator runs is told by its lock on the very file.
+    for name in ("cloud.json", "emulator.pid"):
+        (folder / name).symlink_to(cloud_folder / name)
+    changed: dict[str, Any] = {**outputs, stack: {**outputs[stack], output: f"{outputs[stack][output]}/a/b"}}
+    (folder / "outputs.json").write_text(json.dumps(changed))
+    return folder
+
+
 @pytest.fixture
 def folder_with_a_wrong_endpoint(
     cloud_folder: Path, cloud: Cloud, outputs: dict[str, dict[str, str]], tmp_path: Path
 ) -> Path:
     """The same cloud, but the order service's endpoint is a path that its API does not have."""
-    # Links, because that the emulator runs is told by its lock on the very file.
-    for name in ("cloud.json", "emulator.pid"):
-        (tmp_path / name).symlink_to(cloud_folder / name)
     stack = f"{cloud.stage}-order-service"
-    endpoint = outputs[stack]["OrderServiceEndpoint"]
-    changed: dict[str, Any] = {**outputs, stack: {**outputs[stack], "OrderServiceEndpoint": f"{endpoint}/a/b"}}
-    (tmp_path / "outputs.json").write_text(json.dumps(changed))
-    return tmp_path
+    return _folder_with_a_wrong_path(tmp_path, cloud_folder, outputs, stack, "OrderServiceEndpoint")
 
 
 def test_failed_requests_are_named_and_fail_the_run(folder_with_a_wrong_endpoint: Path) -> None:
@@ -88,13 +94,8 @@ def folder_with_a_wrong_pipeline(
     cloud_folder: Path, cloud: Cloud, outputs: dict[str, dict[str, str]], tmp_path: Path
 ) -> Path:
     """The same cloud, but the pipeline's endpoint is a path that its API does not have."""
-    for name in ("cloud.json", "emulator.pid"):
-        (tmp_path / name).symlink_to(cloud_folder / name)
     stack = f"{cloud.stage}-order-pipeline"
-    endpoint = outputs[stack]["OrdersEndpoint"]
-    changed: dict[str, Any] = {**outputs, stack: {**outputs[stack], "OrdersEndpoint": f"{endpoint}/a/b"}}
-    (tmp_path / "outputs.json").write_text(json.dumps(changed))
-    return tmp_path
+    return _folder_with_a_wrong_path(tmp_path, cloud_folder, outputs, stack, "OrdersEndpoint")
 
 
 def left_of_the_test(pipeline: Pipeline) -> tuple[list[str], list[str]]:
