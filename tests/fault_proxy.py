@@ -79,6 +79,8 @@ class Rule:
     fault: Fault
     times: int | None
     """How many calls it catches, None for all."""
+    about: bytes
+    """What the call's body must have in it."""
     caught: list[Call] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     """What the calls came to, whether or not the client was still there."""
@@ -86,7 +88,8 @@ class Rule:
     def matches(self, call: Call) -> bool:
         """Whether the rule catches this call."""
         is_used_up = self.times is not None and len(self.caught) >= self.times
-        return not is_used_up and (self.service, self.operation) == (call.service, call.operation)
+        is_meant = (self.service, self.operation) == (call.service, call.operation) and self.about in call.body
+        return is_meant and not is_used_up
 
 
 # ---- faults
@@ -234,6 +237,7 @@ class FaultProxy:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._rules: list[Rule] = []
+        self._about = b""
         self._lock = threading.Lock()
         self._server = _Server((HOST, 0), partial(_Handler, self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="fault proxy")
@@ -258,9 +262,21 @@ class FaultProxy:
         self._server.server_close()
 
     @contextlib.contextmanager
+    def about(self, text: str) -> Iterator[None]:
+        """Rules made meanwhile meet calls with this text in the body only.
+
+        A function may still be repeating a call of the test before, which would be caught instead of this test's.
+        """
+        self._about = text.encode()
+        try:
+            yield
+        finally:
+            self._about = b""
+
+    @contextlib.contextmanager
     def rule(self, service: str, operation: str, fault: Fault, times: int | None = None) -> Iterator[Rule]:
         """The next `times` calls of an operation meet the fault, or all of them as long as the context lasts."""
-        rule = Rule(service, operation, fault, times)
+        rule = Rule(service, operation, fault, times, self._about)
         with self._lock:
             self._rules.append(rule)
         try:

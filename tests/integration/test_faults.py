@@ -46,10 +46,11 @@ def proxy(pipeline: Pipeline) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def sent(pipeline: Pipeline, proxy: FaultProxy) -> Sent:
-    """A test's own orders, none yet."""
-    assert proxy.url
-    return Sent(pipeline)
+def sent(pipeline: Pipeline, proxy: FaultProxy) -> Iterator[Sent]:
+    """A test's own orders, none yet; the proxy's rules are for them only."""
+    orders = Sent(pipeline)
+    with proxy.about(orders.prefix):
+        yield orders
 
 
 @contextmanager
