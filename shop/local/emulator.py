@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shop.errors import ShopError
-from shop.local import process, rds, tls, tools
+from shop.local import permissions_log, process, rds, tls, tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +136,8 @@ def _environment(paths: Paths, port: int) -> dict[str, str]:
         "DB_CA_BUNDLE": str(authority),
         # It would otherwise remove containers of other emulators on this machine.
         "DOCKER_HOST": "unix:///nonexistent",
+        # Where the decisions about requests are to be kept; without it, they are not.
+        permissions_log.VARIABLE: os.environ.get(permissions_log.VARIABLE, ""),
     }
 
 

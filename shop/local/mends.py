@@ -18,7 +18,16 @@ from contextvars import ContextVar
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from shop.local import expressions, function_logs, invocations, rds, schedules, validation_text, velocity
+from shop.local import (
+    expressions,
+    function_logs,
+    invocations,
+    permissions_log,
+    rds,
+    schedules,
+    validation_text,
+    velocity,
+)
 from shop.local.mending import MendError, follow
 from shop.local.mending import module as _module
 from shop.local.mending import wrap as _wrap
@@ -54,6 +63,7 @@ def apply() -> None:
     rds.mend()
     schedules.mend()
     invocations.mend()
+    permissions_log.mend()
 
 
 def _listen_on_the_chosen_port_only() -> None:
