@@ -13,9 +13,9 @@ if _LAMBDAS not in sys.path:
 
 from order_notifier.announcement import announce  # noqa: E402
 from sales_recorder.sale import read_sale  # noqa: E402
-from sales_report.days import InvalidEvent, read_day  # noqa: E402
 from shared.order_items import StoredOrder, from_item  # noqa: E402
 from shared.orders import InvalidOrder, Order, decode_order  # noqa: E402
+from shared.report_days import InvalidEvent, read_day  # noqa: E402
 from shared.shop_days import day_of, parse_day  # noqa: E402
 
 __all__ = [

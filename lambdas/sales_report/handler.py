@@ -2,26 +2,30 @@
 
 What fails before the mail fails the run, so that Lambda repeats it and the alarm tells somebody: there is no report
 that is empty for any other reason than a day without orders. The mail goes last, so that a repeated run does not mail
-twice what it failed on.
+twice what it failed on. After it there is only a note that the day's report was mailed, for the function that watches
+over that (`sales_report_watch`).
 """
 
-import logging
+import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sales_report.connection import read_parameters, read_password
-from sales_report.days import read_day
 from sales_report.extractor import extract
 from sales_report.sales import Sale, to_csv
 from sales_report.text import SUBJECT, Source, report_text
-from shared.aws import Context
+from shared.aws import Context, error_code
 from shared.log import logger
+from shared.metrics import measures
+from shared.report_days import mailed_key, read_day
+from shared.shop_days import today
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -39,9 +43,6 @@ first and says why; and asks once, because a second query beside the first would
 _LOCAL_STAGE: Final = "local"
 """What `python -m shop` works on unless told otherwise."""
 
-# At level DEBUG the SDK logs what it sends and gets, the extractor's password among it.
-logging.getLogger("botocore").setLevel(logging.INFO)
-
 _ssm: "SSMClient" = boto3.client("ssm", config=_CONFIG)
 _secrets: "SecretsManagerClient" = boto3.client("secretsmanager", config=_CONFIG)
 _lambda: "LambdaClient" = boto3.client("lambda", config=_EXTRACTOR_CONFIG)
@@ -50,7 +51,7 @@ _sns: "SNSClient" = boto3.client("sns", config=_CONFIG)
 
 
 def handler(event: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:  # noqa: ARG001 (Lambda passes it)
-    """Makes and mails the report of a day (`days.read_day` says which); returns its figures, CSV key and text.
+    """Makes and mails the report of a day (`report_days.read_day` says which); returns its figures, CSV key and text.
 
     Raises:
         InvalidEvent: the event asks for no day.
@@ -65,7 +66,9 @@ def handler(event: Mapping[str, Any] | None, context: Context) -> dict[str, Any]
     _keep(key, sales)
     _sns.publish(TopicArn=os.environ["SALES_REPORT_TOPIC_ARN"], Subject=SUBJECT, Message=text)
     figures = {"date": day.isoformat(), "products": len(sales), "quantity": sum(sale.quantity for sale in sales)}
-    logger.info("report mailed", extra=figures)
+    logger.info("report mailed", extra={**figures, **measures(ReportsMailed=1)})
+    if day < today(zone):
+        _note_as_mailed(day, figures)
     return {"statusCode": 200, **figures, "csv": key, "message": text}
 
 
@@ -78,6 +81,16 @@ def _request(day: date) -> dict[str, str]:
 def _keep(key: str, sales: Sequence[Sale]) -> None:
     bucket = os.environ["SALES_REPORTS_BUCKET"]
     _s3.put_object(Bucket=bucket, Key=key, Body=to_csv(sales), ContentType="text/csv; charset=utf-8")
+
+
+def _note_as_mailed(day: date, figures: Mapping[str, Any]) -> None:
+    """Notes that the report of a whole day went out. A failure is logged only: a repeated run would mail twice."""
+    note = json.dumps({"mailed_at": datetime.now(UTC).isoformat(timespec="seconds"), **figures})
+    bucket, key = os.environ["SALES_REPORTS_BUCKET"], mailed_key(day)
+    try:
+        _s3.put_object(Bucket=bucket, Key=key, Body=note.encode(), ContentType="application/json")
+    except (ClientError, BotoCoreError) as error:
+        logger.error("report mailed and not noted", extra={"date": day.isoformat(), "error_code": error_code(error)})
 
 
 def _fetch_command(day: date) -> str:

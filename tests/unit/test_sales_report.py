@@ -5,20 +5,20 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import boto3
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 from moto import mock_aws
 
 from sales_report import handler as report
-from sales_report.days import InvalidEvent, read_day
 from sales_report.extractor import ReportFailed
 from shared import shop_days
+from shared.report_days import InvalidEvent, read_day
 from tests.unit.fakes import Clock, client_error
 
 PLAIN = "correct-horse-42"
@@ -26,6 +26,8 @@ PLAIN = "correct-horse-42"
 PASSWORD = f'"{PLAIN}/ö\\'
 BUCKET = "reports-bucket"
 EXTRACTOR = "extractor-function"
+TODAY = date(2026, 11, 26)
+YESTERDAY = {"date": "2026-11-25"}
 ROWS = [
     {
         "product_group_number": 1,
@@ -110,6 +112,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
             monkeypatch.setenv(name, value)
         extractor = FakeLambda()
         monkeypatch.setattr(report, "_lambda", extractor)
+        monkeypatch.setattr(report, "today", lambda _: TODAY)
         for name, service in {"_ssm": "ssm", "_secrets": "secretsmanager", "_s3": "s3", "_sns": "sns"}.items():
             monkeypatch.setattr(report, name, boto3.client(service))  # type: ignore[call-overload]
         yield Stage(extractor, url, secret)
@@ -233,6 +236,42 @@ def test_nothing_is_mailed_when_the_csv_cannot_be_kept(stage: Stage, monkeypatch
     with pytest.raises(Exception, match="NoSuchBucket"):
         run({"date": "2026-11-26"})
     assert stage.mails() == []
+
+
+def test_a_whole_days_report_is_noted_as_mailed(stage: Stage) -> None:
+    run(YESTERDAY)
+    note = json.loads(stage.files()["mailed/2026-11-25.json"])
+    assert datetime.fromisoformat(note.pop("mailed_at")).utcoffset() == timedelta(0)
+    assert note == {"date": "2026-11-25", "products": 2, "quantity": 7}
+
+
+def test_a_report_before_its_day_is_over_is_not_noted(stage: Stage) -> None:
+    run({"date": TODAY.isoformat()})
+    assert stage.files().keys() == {"reports/2026-11-26.csv"}
+
+
+def test_a_report_that_could_not_be_mailed_is_not_noted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALES_REPORT_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:gone")
+    with pytest.raises(ClientError):
+        run(YESTERDAY)
+    assert stage.files().keys() == {"reports/2026-11-25.csv"}
+
+
+def test_a_note_that_cannot_be_kept_does_not_fail_the_run_which_would_mail_twice(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep = report._s3.put_object
+
+    def refuse_notes(*, Key: str, **more: Any) -> Any:  # noqa: N803
+        if Key.startswith("mailed/"):
+            raise client_error("AccessDenied", 403)
+        return keep(Key=Key, **more)
+
+    monkeypatch.setattr(report._s3, "put_object", refuse_notes)
+    assert run(YESTERDAY)["statusCode"] == 200
+    assert len(stage.mails()) == 1
+    (line,) = [record for record in caplog.records if record.message == "report mailed and not noted"]
+    assert (line.date, line.error_code) == ("2026-11-25", "AccessDenied")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("failure", ["none", "extractor quotes it", "invoke", "secret"])

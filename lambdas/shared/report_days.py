@@ -1,4 +1,4 @@
-"""Which day a report is of."""
+"""Which day a report is of, and where it is noted that the day's report was mailed."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -9,6 +9,11 @@ from shared.shop_days import day_of, parse_day, today
 
 class InvalidEvent(ValueError):
     """The event breaks a rule; the text names the thing, the value and the rule."""
+
+
+def mailed_key(day: date) -> str:
+    """The key of the object that says, in the bucket of the reports, that the report of the whole day was mailed."""
+    return f"mailed/{day.isoformat()}.json"
 
 
 def read_day(event: object, zone: ZoneInfo) -> date:

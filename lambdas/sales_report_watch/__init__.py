@@ -1,0 +1,1 @@
+"""The function that watches over the daily sales report."""
