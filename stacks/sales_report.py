@@ -266,7 +266,6 @@ class SalesReportStack(ShopStack):
                 "EXTRACTOR_FUNCTION_NAME": extractor.function_name,
                 "SALES_REPORTS_BUCKET": bucket.bucket_name,
                 "SHOP_TIME_ZONE": self.settings.time_zone,
-                "SHOP_STAGE": self.settings.stage,
                 **self._secret_arns(EXTRACTOR_SECRET_ARN=_EXTRACTOR_USER),
             },
         )

@@ -10,7 +10,7 @@ Logs name objects by key and version, because nobody could find them otherwise; 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,9 +22,12 @@ from image_resizer.resize import BadImage, Spec, resize
 from image_resizer.store import Target, TooLarge, fetch, find, is_done, keep
 from shared.aws import CLIENT_CONFIG, Context, RemainingTime, error_code
 from shared.log import logger
+from shared.metrics import measures
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_MADE: Final = "image made"
 
 # Two seconds' silence is what S3's User Guide takes for a lost request ("Performance design patterns"). The read
 # timeout runs anew with each piece of an answer, so that it bounds no object's size.
@@ -69,35 +72,48 @@ def _read_settings() -> _Settings:
 
 def _is_processed(record: Mapping[str, Any], settings: _Settings, remaining_ms: RemainingTime) -> bool:
     """Whether nothing is left to do for a message; all its objects are tried, whatever becomes of the first."""
-    message_id = record["messageId"]
     try:
         sources = read_sources(record["body"])
     except UnreadableEvent as error:
-        logger.error("event not understood", extra={"message_id": message_id, "reason": error.reason})
+        details = {"message_id": record["messageId"], "reason": error.reason}
+        logger.error("event not understood", extra=details)
         return False
-    outcomes = [_is_handled(source, message_id, settings, remaining_ms) for source in sources]
+    outcomes = [_is_handled(source, record, settings, remaining_ms) for source in sources]
     return all(outcomes)
 
 
-def _is_handled(source: Source | Ignored, message_id: str, settings: _Settings, remaining_ms: RemainingTime) -> bool:
+def _is_handled(
+    source: Source | Ignored, record: Mapping[str, Any], settings: _Settings, remaining_ms: RemainingTime
+) -> bool:
+    message_id = record["messageId"]
     reason = _why_ignored(source, settings)
     if isinstance(source, Ignored) or reason:
         logger.info("message ignored", extra={"message_id": message_id, "reason": reason})
         return True
+    size = {"size": settings.target_prefix.rstrip("/")}
     details = {"message_id": message_id, "key": source.key, "version_id": source.version_id}
     try:
         outcome = _make(source, settings, remaining_ms)
-    except (BadImage, TooLarge, KeyTooLong) as error:
-        logger.warning("bad image", extra={**details, "reason": error.reason})
-    except (ClientError, BotoCoreError) as error:
-        logger.error("image not made", extra={**details, "error_code": error_code(error)})
     except Exception as error:  # noqa: BLE001 (one object must not fail the others of its batch)
+        _log_failure(error, {**details, **measures(size, ImagesFailed=_is_first_receive(record))})
+        return False
+    logger.info(outcome, extra={**details, **measures(size, ImagesMade=outcome == _MADE)})
+    return True
+
+
+def _log_failure(error: Exception, details: Mapping[str, Any]) -> None:
+    if isinstance(error, (BadImage, TooLarge, KeyTooLong)):
+        logger.warning("bad image", extra={**details, "reason": error.reason})
+    elif isinstance(error, (ClientError, BotoCoreError)):
+        logger.error("image not made", extra={**details, "error_code": error_code(error)})
+    else:
         # Only its kind: an error's text may quote content.
         logger.error("image not made", extra={**details, "error": type(error).__name__})
-    else:
-        logger.info(outcome, extra=details)
-        return True
-    return False
+
+
+def _is_first_receive(record: Mapping[str, Any]) -> bool:
+    """Whether nobody has received the message before, so that an image that fails counts once."""
+    return str((record.get("attributes") or {}).get("ApproximateReceiveCount", "1")) == "1"
 
 
 def _why_ignored(source: Source | Ignored, settings: _Settings) -> str | None:
@@ -123,5 +139,5 @@ def _make(source: Source, settings: _Settings, remaining_ms: RemainingTime) -> s
         result = resize(content, spec)
     content_of_version = distinct(result.content, f"{source.sequencer} {source.version_id}")
     if keep(_s3, target, content_of_version, result.content_type, existing, remaining_ms):
-        return "image made"
+        return _MADE
     return "image made before"

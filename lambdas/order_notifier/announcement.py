@@ -4,7 +4,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from shared.order_items import StoredOrder
+from shared.order_items import MESSAGE_ID, RECEIVED_AT, StoredOrder
 from shared.order_rules import CUSTOMER_ID, ORDER_DATE, ORDER_ID, PRICE, PRODUCT, QUANTITY
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def to_json(stored: StoredOrder) -> str:
         QUANTITY: str(order.quantity),
         PRICE: str(order.price_per_item),
         ORDER_DATE: None if order.order_date is None else _quote(order.order_date),
-        "received_at": _quote(stored.received_at),
+        RECEIVED_AT: _quote(stored.received_at),
+        MESSAGE_ID: None if stored.message_id is None else _quote(stored.message_id),
     }
     lines = (f'  "{name}": {value}' for name, value in members.items() if value is not None)
     return "{\n" + ",\n".join(lines) + "\n}"

@@ -16,7 +16,8 @@ from order_notifier.announcement import announce, size
 from shared.aws import CLIENT_CONFIG, Context, RemainingTime
 from shared.entries import MOST_ENTRIES, send_entries
 from shared.log import logger
-from shared.order_items import StoredOrder, from_item
+from shared.metrics import measures
+from shared.order_items import StoredOrder, from_item, log_ids
 from shared.order_rules import InvalidOrder
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[s
         _announced_early.extend(insert for insert in published if insert.sequence_number in behind)
     logger.info(
         "batch done",
-        extra={"received": len(records), "announced": len(published), "failed": len(failed)},
+        extra={
+            "received": len(records),
+            "announced": len(published),
+            "failed": len(failed),
+            "orders": [log_ids(insert.stored) for insert in published],
+            **measures(OrdersAnnounced=len(published)),
+        },
     )
     return {"batchItemFailures": [{"itemIdentifier": number} for number in failed[:1]]}
 

@@ -6,14 +6,14 @@ One `BatchExecuteStatement` carries an INSERT for each order; an INSERT never ov
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws import RemainingTime, attempts, error_code, has_time_for_a_call, is_transient
 from shared.log import logger
 from shared.order_items import StoredOrder, from_item, to_item
-from shared.order_rules import ORDER_ID, InvalidOrder, Order
+from shared.order_rules import ORDER_ID, InvalidOrder
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,29 +34,41 @@ _TRANSIENT_STATEMENT_ERRORS: Final = {
 """Of the error codes of a statement (DynamoDB API Reference, "BatchStatementError")."""
 
 
+class Kept(NamedTuple):
+    """What is known of the table after orders were written."""
+
+    known: dict[str, StoredOrder | None]
+    """What it holds under an id: the order that was written, or the one that was there before; None for no order.
+    An id that is missing may or may not be in the table."""
+    written: set[str]
+    """The ids whose orders are there by these calls and were not before."""
+
+
 def store_orders(
     orders: Mapping[str, StoredOrder], dynamodb: "DynamoDBClient", table: str, remaining_ms: RemainingTime
-) -> dict[str, Order | None]:
-    """Writes each order unless its id is taken; retries what may succeed while time is left.
-
-    Returns what the table now holds under each of the ids, as far as it is known: the order that was written, or the
-    one that was there before (None if that is no order). An id that is missing may or may not be in the table.
-    """
-    known: dict[str, Order | None] = {}
+) -> Kept:
+    """Writes each order unless its id is taken; retries what may succeed while time is left."""
+    known: dict[str, StoredOrder | None] = {}
+    written, unsure = set[str](), set[str]()
     unwritten, unread = dict(orders), list[str]()
     for _ in attempts(remaining_ms):
         errors = _insert(unwritten, dynamodb, table)
-        known |= {order_id: orders[order_id].order for order_id, error in errors.items() if error is None}
+        new = {order_id: orders[order_id] for order_id, error in errors.items() if error is None}
+        known |= new
+        written |= new.keys()
         unread += [order_id for order_id, error in errors.items() if error == _DUPLICATE]
         unwritten = {
             order_id: orders[order_id] for order_id, error in errors.items() if error in _TRANSIENT_STATEMENT_ERRORS
         }
+        unsure |= unwritten.keys()
         if unread and has_time_for_a_call(remaining_ms):
             found, unread = _read(unread, dynamodb, table)
             known |= found
+            # Written by a call whose answer was lost: no other message has this id and this time.
+            written |= {order_id for order_id in unsure & found.keys() if found[order_id] == orders[order_id]}
         if not unwritten and not unread:
             break
-    return known
+    return Kept(known, written)
 
 
 def _insert(orders: Mapping[str, StoredOrder], dynamodb: "DynamoDBClient", table: str) -> dict[str, str | None]:
@@ -91,9 +103,9 @@ def _statement_error(order_id: str, response: Mapping[str, Any]) -> str | None:
 
 def _read(
     order_ids: Iterable[str], dynamodb: "DynamoDBClient", table: str
-) -> tuple[dict[str, Order | None], list[str]]:
+) -> tuple[dict[str, StoredOrder | None], list[str]]:
     """What the table holds under the ids, and the ids to ask for again."""
-    found: dict[str, Order | None] = {}
+    found: dict[str, StoredOrder | None] = {}
     again: list[str] = []
     for chunk in _chunks(order_ids, _MOST_KEYS):
         keys = [{ORDER_ID: {"S": order_id}} for order_id in chunk]
@@ -103,15 +115,15 @@ def _read(
             logger.warning("orders not read", extra={"error_code": error_code(error), "orders": len(chunk)})
             again += chunk if is_transient(error) else []
             continue
-        found |= {item[ORDER_ID]["S"]: _order_of(item) for item in answer["Responses"].get(table, ())}
+        found |= {item[ORDER_ID]["S"]: _stored_order(item) for item in answer["Responses"].get(table, ())}
         unprocessed = answer.get("UnprocessedKeys", {}).get(table)
         again += [key[ORDER_ID]["S"] for key in (unprocessed["Keys"] if unprocessed else ())]
     return found, again
 
 
-def _order_of(item: Mapping[str, Any]) -> Order | None:
+def _stored_order(item: Mapping[str, Any]) -> StoredOrder | None:
     try:
-        return from_item(item).order
+        return from_item(item)
     except InvalidOrder as error:
         logger.error("stored item is no order", extra={"field": error.field, "rule": error.rule})
         return None

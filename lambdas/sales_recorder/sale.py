@@ -44,12 +44,16 @@ class _Number(str):
 
 
 def read_sale(announcement: str) -> Sale:
-    """The sale that an order's announcement tells of; it counts on its `order_date`, else on its `received_at`.
+    """The sale that an order's announcement tells of.
 
     Raises:
         InvalidOrder: the text is no stored order.
     """
-    stored = _read_stored_order(announcement)
+    return to_sale(read_announcement(announcement))
+
+
+def to_sale(stored: StoredOrder) -> Sale:
+    """The sale that a stored order is; it counts on its `order_date`, else on its `received_at`."""
     order = stored.order
     return Sale(
         order_key=order.order_id,
@@ -84,7 +88,12 @@ def to_utc(date_time: str) -> datetime:
         return _EARLIEST if year < _EARLIEST.year else _LATEST
 
 
-def _read_stored_order(announcement: str) -> StoredOrder:
+def read_announcement(announcement: str) -> StoredOrder:
+    """The stored order that an announcement is the text of.
+
+    Raises:
+        InvalidOrder: the text is no stored order.
+    """
     try:
         item = json.loads(announcement, object_pairs_hook=_to_item, parse_int=_Number, parse_float=_Number)
     except json.JSONDecodeError as error:

@@ -9,3 +9,6 @@ import logging
 
 logger = logging.getLogger("shop")
 logger.setLevel(logging.INFO)
+# At level INFO the SDK tells at each cold start where it found credentials; at DEBUG it logs what it sends and gets,
+# secrets among it.
+logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 RECEIVED_AT: Final = "received_at"
-_ATTRIBUTES = (*FIELDS, RECEIVED_AT)
+MESSAGE_ID: Final = "message_id"
+_ATTRIBUTES = (*FIELDS, RECEIVED_AT, MESSAGE_ID)
 
 
 class StoredOrder(NamedTuple):
-    """An order and when SQS first took it (RFC 3339, UTC, milliseconds)."""
+    """An order, when SQS first took it (RFC 3339, UTC, milliseconds), and the message that it came with."""
 
     order: Order
     received_at: str
+    message_id: str | None = None
+    """The id that SQS gave it first, by which its way is found in all logs; items of earlier versions have none."""
 
 
 def to_item(stored: StoredOrder) -> dict[str, "AttributeValueTypeDef"]:
@@ -51,6 +54,8 @@ def to_item(stored: StoredOrder) -> dict[str, "AttributeValueTypeDef"]:
         item[CUSTOMER_ID] = {"S": order.customer_id}
     if order.order_date is not None:
         item[ORDER_DATE] = {"S": order.order_date}
+    if stored.message_id is not None:
+        item[MESSAGE_ID] = {"S": stored.message_id}
     return item
 
 
@@ -73,7 +78,17 @@ def from_item(item: Mapping[str, Any]) -> StoredOrder:
         else None,
         order_date=check_date_time(_read(item, ORDER_DATE, "S")) if ORDER_DATE in item else None,
     )
-    return StoredOrder(order, check_date_time(_read(item, RECEIVED_AT, "S"), RECEIVED_AT))
+    return StoredOrder(
+        order,
+        check_date_time(_read(item, RECEIVED_AT, "S"), RECEIVED_AT),
+        check_id(_read(item, MESSAGE_ID, "S"), MESSAGE_ID) if MESSAGE_ID in item else None,
+    )
+
+
+def log_ids(stored: StoredOrder) -> dict[str, str]:
+    """What log lines name the order by: `message_id`, where it is known, and `order_id`."""
+    ids = {"order_id": stored.order.order_id}
+    return ids if stored.message_id is None else {"message_id": stored.message_id, **ids}
 
 
 def _read(item: Mapping[str, Any], name: str, kind: str) -> str:

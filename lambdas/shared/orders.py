@@ -5,6 +5,7 @@ checked here and in `shared.order_rules`: numbers as the exact tokens that were 
 """
 
 import json
+from typing import Final
 
 import msgspec
 
@@ -29,10 +30,12 @@ from shared.order_rules import (
     quoted,
 )
 
-__all__ = ["InvalidOrder", "Order", "decode_order"]
+__all__ = ["ORIGINAL_ID", "InvalidOrder", "Order", "decode_order", "reason"]
 
-_BODY = "body"
-_FALLBACK_ID = "original_message_id"
+ORIGINAL_ID: Final = "original_message_id"
+"""The message attribute by which a redriven message tells the id that SQS gave it first."""
+_BODY: Final = "body"
+_UNKNOWN_FIELD: Final = "is not a field of an order"
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,6 +74,18 @@ def decode_order(body: str | bytes, fallback_id: str) -> Order:
     return order
 
 
+def reason(error: InvalidOrder) -> str:
+    """What to count an invalid order under: the field whose rule is broken, `unknown field`, or `body` for all else.
+
+    A short list, because each of its values is a metric of its own.
+    """
+    if error.rule == _UNKNOWN_FIELD:
+        return "unknown field"
+    if error.field == ORIGINAL_ID:
+        return ORDER_ID  # it stands in for that
+    return error.field if error.field in FIELDS else _BODY
+
+
 def _to_utf8(body: str | bytes) -> bytes:
     if isinstance(body, bytes):
         return body
@@ -83,7 +98,7 @@ def _to_utf8(body: str | bytes) -> bytes:
 def _check(message: _Message, fallback_id: str) -> Order:
     order_id, customer_id, order_date = message.order_id, message.customer_id, message.order_date
     return Order(
-        order_id=check_id(fallback_id, _FALLBACK_ID) if order_id is msgspec.UNSET else check_id(order_id),
+        order_id=check_id(fallback_id, ORIGINAL_ID) if order_id is msgspec.UNSET else check_id(order_id),
         product=check_length(message.product, PRODUCT, LONGEST_PRODUCT),
         quantity=parse_quantity(_to_text(message.quantity)),
         price_per_item=parse_price(_to_text(message.price_per_item)),
@@ -140,7 +155,7 @@ def _find_reason(text: bytes) -> InvalidOrder:
 def _find_reason_in_fields(tokens: dict[str, msgspec.Raw]) -> InvalidOrder | None:
     for name in tokens:
         if name not in FIELDS:
-            return InvalidOrder(_BODY, "is not a field of an order", quoted(name))
+            return InvalidOrder(_BODY, _UNKNOWN_FIELD, quoted(name))
     for name in REQUIRED_FIELDS:
         if name not in tokens:
             return InvalidOrder(name, "is missing")

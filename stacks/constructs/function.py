@@ -12,8 +12,8 @@ from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
 class PythonFunction(aws_lambda.Function):
     """The function in `lambdas/<folder>`, with a role of its own that may write its own logs and nothing else.
 
-    X-Ray traces it without an SDK in the package; Lambda writes its logs as JSON. With a `vpc` (and then a
-    `security_group`) it runs in the isolated subnets of that VPC.
+    X-Ray traces it without an SDK in the package; Lambda writes its logs as JSON. It is told its stage, of which its
+    metrics are. With a `vpc` (and then a `security_group`) it runs in the isolated subnets of that VPC.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PythonFunction(aws_lambda.Function):
             architecture=_ARCHITECTURES[target.architecture],
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_seconds),
-            environment=dict(environment),
+            environment={**environment, "SHOP_STAGE": settings_of(scope).stage},
             role=role,
             log_group=logs,
             logging_format=aws_lambda.LoggingFormat.JSON,

@@ -206,6 +206,7 @@ def test_functions_get_what_the_settings_say(stage: str) -> None:
             "IMAGE_FORMAT": "jpeg",
             "MAX_PIXELS": "60000000",
             "MAX_FILE_BYTES": "100000000",
+            "SHOP_STAGE": stage,
         }
         assert function["Handler"] == "image_resizer.handler.handler"
         assert function["MemorySize"] == settings.image_memory_mb

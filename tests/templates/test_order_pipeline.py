@@ -35,7 +35,7 @@ def test_outputs_are_those_that_others_rely_on(stage: str) -> None:
 
 def test_functions_get_the_environment_they_rely_on(template: Template) -> None:
     environments = {
-        name: function["Environment"]["Variables"]
+        name: dict(function["Environment"]["Variables"])
         for name, function in resources(template, "AWS::Lambda::Function").items()
     }
     expected = {
@@ -43,6 +43,7 @@ def test_functions_get_the_environment_they_rely_on(template: Template) -> None:
         "ORDER_TOPIC_ARN": "OrderTopic",
         "ORDERS_QUEUE_URL": "OrdersQueue",
     }
+    assert {variables.pop("SHOP_STAGE") for variables in environments.values()} == {"dev"}
     found = {variable: value["Ref"] for variables in environments.values() for variable, value in variables.items()}
     assert found.keys() == expected.keys()
     assert all(found[variable].startswith(prefix) for variable, prefix in expected.items())
@@ -115,9 +116,19 @@ def test_body_goes_to_the_queue_url_encoded_and_only_json_is_taken(template: Tem
     integration = the_only(template, "AWS::ApiGateway::Method")["Integration"]
     assert integration["PassthroughBehavior"] == "NEVER"
     assert list(integration["RequestTemplates"]) == ["application/json"]
-    parameters = dict(part.split("=") for part in integration["RequestTemplates"]["application/json"].split("&"))
-    assert parameters["Action"] == "SendMessage"
-    assert parameters["MessageBody"] == "$util.urlEncode($input.body)"
+    order, _, rest = integration["RequestTemplates"]["application/json"].partition("#if($context.requestId != '')&")
+    assert dict(part.split("=") for part in order.split("&")) == {
+        "Action": "SendMessage",
+        "Version": "2012-11-05",
+        "MessageBody": "$util.urlEncode($input.body)",
+    }
+    attribute, _, behind = rest.partition("#end")
+    assert dict(part.split("=") for part in attribute.split("&")) == {
+        "MessageAttribute.1.Name": "request_id",
+        "MessageAttribute.1.Value.DataType": "String",
+        "MessageAttribute.1.Value.StringValue": "$context.requestId",
+    }
+    assert behind == ""
     assert _role(integration["Credentials"]) == "OrdersApiRole"
 
 

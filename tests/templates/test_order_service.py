@@ -81,7 +81,7 @@ def test_function_may_do_exactly_its_operations_on_exactly_its_table(template: T
 def test_function_knows_its_table_and_nothing_else(template: Template) -> None:
     table = next(iter(resources(template, "AWS::DynamoDB::Table")))
     function = the_only(template, "AWS::Lambda::Function")
-    assert function["Environment"]["Variables"] == {"ORDER_SERVICE_TABLE": {"Ref": table}}
+    assert function["Environment"]["Variables"] == {"ORDER_SERVICE_TABLE": {"Ref": table}, "SHOP_STAGE": "dev"}
     assert function["Handler"] == "order_service.handler.handler"
 
 

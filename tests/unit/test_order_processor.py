@@ -65,6 +65,7 @@ def test_a_batch_is_stored_in_one_call(table: FakeTable, clock: Clock) -> None:
         "price_per_item": {"N": "3.5"},
         "order_date": {"S": "2026-11-26T09:15:00Z"},
         "received_at": {"S": "2026-11-26T09:15:00.123Z"},
+        "message_id": {"S": "m-1"},
     }
 
 
