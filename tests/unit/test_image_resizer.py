@@ -16,6 +16,7 @@ from PIL import Image
 from image_resizer import handler as resizer
 from image_resizer import resize as resize_module
 from image_resizer.resize import BadImage, Result, Spec
+from tests.embedded_metrics import counts
 from tests.unit.fakes import Clock, client_error, timeout
 
 if TYPE_CHECKING:
@@ -107,6 +108,10 @@ def result(s3: "S3Client", key: str) -> bytes | None:
         return s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return None
+
+
+def received(times: int, message: dict[str, Any]) -> dict[str, Any]:
+    return {**message, "attributes": {"ApproximateReceiveCount": str(times)}}
 
 
 def lines(caplog: pytest.LogCaptureFixture, text: str) -> list[dict[str, Any]]:
@@ -242,6 +247,20 @@ def test_a_bad_image_fails_with_its_reason(
     details = {"message_id": "m-1", "key": "ingest/a.jpg", "version_id": version}
     assert lines(caplog, "bad image") == [details | {"reason": error.reason}]
     assert result(s3, "thumbnail/a.jpg") is None
+
+
+def test_images_are_counted_once_by_size(
+    s3: "S3Client", clock: Clock, resize: Resize, caplog: pytest.LogCaptureFixture
+) -> None:
+    resize.error = BadImage("truncated")
+    good, bad = put(s3, "ingest/good.jpg"), put(s3, "ingest/bad.jpg", b"bad")
+    batch = [message("m-1", record("ingest/good.jpg", good)), message("m-2", record("ingest/bad.jpg", bad))]
+    for times in (1, 2, 3):
+        assert process(clock, *(received(times, each) for each in batch)) == ["m-2"]
+    process(clock, received(1, message("m-3", record("ingest/gone.jpg"))))
+    assert counts(caplog.records) == {
+        "ImagesMade": 1, "ImagesMade{size=thumbnail}": 1, "ImagesFailed": 1, "ImagesFailed{size=thumbnail}": 1,
+    }  # fmt: skip
 
 
 def test_a_file_that_is_too_large_fails_with_its_size(

@@ -1,6 +1,7 @@
 """What the notifier publishes, and what it reports when records or the topic fail."""
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -16,10 +17,11 @@ from order_notifier import handler as notifier
 from order_notifier.announcement import announce, size, to_json
 from shared.order_items import StoredOrder, to_item
 from shared.order_rules import Order
+from tests.embedded_metrics import counts
 from tests.unit.fakes import Clock, FakeBatchService, client_error, timeout
 
 RECEIVED_AT = "2026-11-26T09:15:00.123Z"
-FULL = StoredOrder(Order("A-1001", "Caffè Latte", 2, Decimal("3.5"), "C-7", "2026-11-26T09:15:00Z"), RECEIVED_AT)
+FULL = StoredOrder(Order("A-1001", "Caffè Latte", 2, Decimal("3.5"), "C-7", "2026-11-26T09:15:00Z"), RECEIVED_AT, "m-1")
 
 
 @pytest.fixture
@@ -87,7 +89,8 @@ def test_the_announcement_as_subscribers_get_it(mailbox: Any, clock: Clock) -> N
         '  "quantity": 2,\n'
         '  "price_per_item": 3.5,\n'
         '  "order_date": "2026-11-26T09:15:00Z",\n'
-        '  "received_at": "2026-11-26T09:15:00.123Z"\n'
+        '  "received_at": "2026-11-26T09:15:00.123Z",\n'
+        '  "message_id": "m-1"\n'
         "}"
     )
     assert {name: value["Value"] for name, value in mail["MessageAttributes"].items()} == {
@@ -95,6 +98,18 @@ def test_the_announcement_as_subscribers_get_it(mailbox: Any, clock: Clock) -> N
         "deduplication_id": "A-1001",
         "product": "Caffè Latte",
     }
+
+
+def test_what_is_announced_is_named_and_counted_and_nothing_else(
+    topic: FakeBatchService, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shop")
+    topic.answers = [{1: ("InvalidParameter", True)}]
+    assert run(clock, record(1, FULL), record(2), record(3)) == "2"
+    assert vars(caplog.records[-1])["orders"] == [{"message_id": "m-1", "order_id": "A-1001"}, {"order_id": "A-3"}]
+    assert run(clock, record(2), record(3)) is None
+    assert vars(caplog.records[-1])["orders"] == [{"order_id": "A-2"}]
+    assert counts(caplog.records) == {"OrdersAnnounced": 3}
 
 
 def test_a_batch_is_published_in_one_call_in_order(topic: FakeBatchService, clock: Clock) -> None:

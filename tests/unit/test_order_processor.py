@@ -1,7 +1,6 @@
 """What the processor does with a batch, for each thing that can go wrong with the messages or with the table."""
 
 import json
-import logging
 import random
 import time
 from collections import Counter
@@ -16,6 +15,9 @@ from hypothesis import strategies as st
 from order_processor import handler as processor
 from shared import aws
 from shared.order_items import from_item
+from shared.order_rules import FIELDS, InvalidOrder
+from shared.orders import decode_order, reason
+from tests.embedded_metrics import counts
 from tests.unit.fakes import TABLE, Clock, FakeTable, Fault, client_error, timeout
 
 SENT_MS = "1795684500123"
@@ -102,9 +104,12 @@ def test_an_invalid_order_fails_alone(table: FakeTable, clock: Clock, body: str)
         {"messageAttributes": "none"},
     ],
 )
-def test_a_message_that_is_not_understood_fails_alone(table: FakeTable, clock: Clock, changes: dict[str, Any]) -> None:
+def test_a_message_that_is_not_understood_fails_alone(
+    table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
     assert process(clock, message("m-1", order("A-1")), message("m-2", order("A-2"), **changes)) == ["m-2"]
     assert set(table.items) == {"A-1"}
+    assert counts(caplog.records)["OrdersInvalid{reason=body}"] == 1
 
 
 @pytest.mark.parametrize("changes", [{"attributes": {}}, {"attributes": None}, {"messageAttributes": None}])
@@ -268,7 +273,6 @@ def test_pauses_are_random_below_a_bound_that_doubles(monkeypatch: pytest.Monkey
 def test_logs_have_ids_and_rules_but_no_customer_data(
     table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "shop")
     process(clock, message("m-0", order("A-1")))
     table.insert_faults = [Fault({0: "AccessDenied"}), Fault(before=client_error("AccessDeniedException"))]
     customer_text = "Jane-Doe"
@@ -290,6 +294,142 @@ def test_logs_have_ids_and_rules_but_no_customer_data(
         ("m-5", "body"),
     ]
     assert caplog.records[-1].__dict__["failed"] == 6
+
+
+ATTRIBUTES = {
+    "request_id": {"stringValue": "0b1c6f50-request", "dataType": "String"},
+    "original_message_id": {"stringValue": "m-0", "dataType": "String"},
+}
+
+
+def delivered(message_id: str, body: str, receives: int = 1, *attributes: str) -> dict[str, Any]:
+    """A message as SQS delivers it for the so-manieth time, with some of the attributes."""
+    system = {"SentTimestamp": SENT_MS, "ApproximateReceiveCount": str(receives)}
+    return message(
+        message_id, body, attributes=system, messageAttributes={name: ATTRIBUTES[name] for name in attributes}
+    )
+
+
+def lines(caplog: pytest.LogCaptureFixture, text: str) -> list[dict[str, Any]]:
+    names = ("message_id", "request_id", "order_id", "receive_count", "field", "orders")
+    return [
+        {name: vars(line)[name] for name in names if name in vars(line)}
+        for line in caplog.records
+        if line.message.startswith(text)
+    ]
+
+
+def test_what_is_done_is_named_in_the_batchs_line(
+    table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = [
+        delivered("m-1", order("A-1"), 1, "request_id"),
+        delivered("m-2", order("A-1")),
+        delivered("m-3", order("A-3"), 1, "request_id", "original_message_id"),
+        delivered("m-4", order("A-1", quantity=2)),
+    ]
+    assert process(clock, *batch) == ["m-4"]
+    received_at = "2026-11-26T09:15:00.123Z"
+    request = {"request_id": "0b1c6f50-request"}
+    expected = [
+        {"message_id": "m-1", **request, "order_id": "A-1", "received_at": received_at, "outcome": "stored"},
+        {"message_id": "m-2", "order_id": "A-1", "received_at": received_at, "outcome": "duplicate"},
+        {"message_id": "m-0", **request, "order_id": "A-3", "received_at": received_at, "outcome": "stored"},
+    ]
+    assert lines(caplog, "batch done") == [{"orders": expected}]
+    assert {name: item["message_id"]["S"] for name, item in table.items.items()} == {"A-1": "m-1", "A-3": "m-0"}
+
+
+def test_what_is_refused_is_named_in_its_own_line(
+    table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    process(clock, delivered("m-1", order("A-1")))
+    table.insert_faults = [Fault({1: "AccessDenied"})]
+    caplog.clear()
+    process(
+        clock,
+        delivered("m-2", order("A-1", quantity=2), 2, "request_id"),
+        delivered("m-3", order("A-3"), 3, "original_message_id"),
+        delivered("m-4", "hello", 1, "request_id"),
+    )
+    request = {"request_id": "0b1c6f50-request"}
+    assert lines(caplog, "conflict") == [{"message_id": "m-2", **request, "order_id": "A-1", "receive_count": 2}]
+    assert lines(caplog, "order not stored") == [{"message_id": "m-0", "order_id": "A-3", "receive_count": 3}]
+    assert lines(caplog, "invalid order") == [{"message_id": "m-4", **request, "receive_count": 1, "field": "body"}]
+
+
+@pytest.mark.parametrize("value", ["", "Jane Doe", "x" * 65, "<id>"])
+@pytest.mark.parametrize("name", ["request_id", "original_message_id"])
+def test_an_attribute_that_is_no_id_is_in_no_log_and_no_item(
+    table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    strange = message("m-1", order("A-1"), messageAttributes={name: {"stringValue": value, "dataType": "String"}})
+    assert process(clock, strange) == []
+    [line] = lines(caplog, "batch done")
+    assert line["orders"][0].keys() == {"message_id", "order_id", "received_at", "outcome"}
+    assert line["orders"][0]["message_id"] == table.items["A-1"]["message_id"]["S"] == "m-1"
+
+
+def test_an_order_of_an_earlier_version_has_no_message_id_and_is_the_same_order(
+    table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    process(clock, message("m-1", order("A-1")))
+    del table.items["A-1"]["message_id"]
+    caplog.clear()
+    assert process(clock, message("m-1", order("A-1"))) == []
+    [line] = lines(caplog, "batch done")
+    assert line["orders"][0]["outcome"] == "duplicate"
+
+
+@pytest.mark.usefixtures("table")
+def test_each_message_is_counted_once_whatever_becomes_of_it(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    bodies = {
+        "new": order("A-1", quantity=3),
+        "twin": order("A-1", quantity=3),
+        "conflict": order("A-1", quantity=4),
+        "other": order("A-2", quantity=5),
+        "no number": order("A-3", price_per_item="err"),
+        "free text": "hello",
+        "unknown": order("A-4", colour="red"),
+        "another unknown": order("A-5", size="L"),
+    }
+    for receives in (1, 2, 3):
+        process(clock, *(delivered(name, body, receives) for name, body in bodies.items()))
+    process(clock, *(delivered(f"{name}-redriven", bodies[name], 1, "original_message_id")
+                     for name in ("conflict", "free text")))  # fmt: skip
+    assert counts(caplog.records) == {
+        "OrdersAccepted": 8,
+        "OrdersStored": 2,
+        "ItemsSold": 8,
+        "OrdersConflicted": 1,
+        "OrdersInvalid": 4,
+        "OrdersInvalid{reason=price_per_item}": 1,
+        "OrdersInvalid{reason=body}": 1,
+        "OrdersInvalid{reason=unknown field}": 2,
+    }
+
+
+def test_an_order_whose_writing_got_no_answer_is_counted(
+    table: FakeTable, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    process(clock, message("m-0", order("A-3")))
+    caplog.clear()
+    table.insert_faults = [Fault(after=timeout())]
+    process(clock, message("m-1", order("A-1")), message("m-2", order("A-2", quantity=2)), message("m-3", order("A-3")))
+    assert counts(caplog.records) == {"OrdersAccepted": 3, "OrdersStored": 2, "ItemsSold": 3}
+
+
+@given(st.dictionaries(st.text(max_size=5) | st.sampled_from([*FIELDS, "body"]), st.none() | st.text(max_size=3)))
+def test_reasons_are_few(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOrder) as refusal:
+        decode_order(json.dumps(fields), "m-1")
+    assert reason(refusal.value) in {*FIELDS, "body", "unknown field"}
+
+
+def test_a_bad_original_id_counts_as_the_order_id_that_it_stands_for() -> None:
+    with pytest.raises(InvalidOrder) as refusal:
+        decode_order(order(), "no id")
+    assert reason(refusal.value) == "orderID"
 
 
 ids = st.sampled_from(["A-1", "A-2", "A-3"])

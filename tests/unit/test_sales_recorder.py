@@ -25,6 +25,7 @@ from shared.aws import Context
 from shared.database import DatabaseAccessDenied, DatabaseError, DatabaseUnreachable
 from shared.order_items import StoredOrder
 from shared.order_rules import InvalidOrder, Order
+from tests.embedded_metrics import counts
 from tests.unit.fakes import Clock, client_error
 
 RECEIVED_AT = "2026-11-26T09:15:00.123Z"
@@ -310,6 +311,18 @@ def test_a_batch_is_one_transaction(clock: Clock, database: FakeDatabase) -> Non
     assert run(clock, *batch("A-1", "A-2", "A-3")) == []
     assert database.transactions == [["A-1", "A-2", "A-3"]]
     assert database.rows["A-1"] == read_sale(to_json(stored("A-1")))
+
+
+def test_what_is_recorded_is_named_and_counted_and_nothing_else(
+    clock: Clock, database: FakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shop")
+    assert not database.rows
+    first = message(FULL._replace(message_id="m-7"), "n-1")
+    assert run(clock, first, message(stored("A-2"), "n-2"), message("no order", "n-3")) == ["n-3"]
+    ids = [{"message_id": "m-7", "order_id": "A-1001"}, {"order_id": "A-2"}]
+    assert vars(caplog.records[-1])["orders"] == ids
+    assert counts(caplog.records) == {"SalesRecorded": 2}
 
 
 def test_the_connection_is_kept(clock: Clock, database: FakeDatabase) -> None:
