@@ -4,10 +4,11 @@ from aws_cdk import Stack, aws_apigateway, aws_dynamodb, aws_iam, aws_sqs
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from stacks.constructs.data_key import READING_AND_WRITING
 from stacks.constructs.function import PythonFunction
-from stacks.constructs.queues import DeadLetterQueue, WorkQueue
+from stacks.constructs.queues import DeadLetterQueue, WorkQueue, allow_sending
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
-from stacks.constructs.shop_stack import ShopStack, acknowledge
+from stacks.constructs.shop_stack import ShopStack, acknowledge, let_use_data_key
 from stacks.constructs.streams import read_new_items
 from stacks.constructs.table import Table
 from stacks.constructs.topics import Alarms, SecureTopic, TopicKey
@@ -96,6 +97,7 @@ class OrderPipelineStack(ShopStack):
             environment={"DYNAMODB_ORDERS_TABLE": table.table_name},
         )
         processor.allow("dynamodb:PartiQLInsert", "dynamodb:BatchGetItem", on=table.table_arn)
+        let_use_data_key(processor.execution_role, READING_AND_WRITING)
         return processor
 
     def _simulator(self, queue: aws_sqs.Queue) -> PythonFunction:
@@ -108,7 +110,7 @@ class OrderPipelineStack(ShopStack):
             timeout_seconds=_SIMULATOR_TIMEOUT_SECONDS,
             environment={"ORDERS_QUEUE_URL": queue.queue_url},
         )
-        simulator.allow("sqs:SendMessage", on=queue.queue_arn)
+        allow_sending(simulator.execution_role, queue)
         acknowledge(simulator, "Serverless-LambdaDLQ", "A person invokes it and sees it fail; no event is lost.")
         return simulator
 
@@ -119,7 +121,7 @@ class OrderPipelineStack(ShopStack):
             assumed_by=aws_iam.ServicePrincipal("apigateway.amazonaws.com"),
             description="Lets the orders API put orders on the queue",
         )
-        role.add_to_policy(aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[queue.queue_arn]))
+        allow_sending(role, queue)
         return role
 
     def _api(self, queue: aws_sqs.Queue, role: aws_iam.Role) -> tuple[str, aws_apigateway.IApiKey]:
@@ -172,13 +174,13 @@ class OrderPipelineStack(ShopStack):
         """SendMessage as a service integration: the body goes URL-encoded into the form that SQS takes.
 
         Only SQS's own 200 becomes a 202. What SQS refuses for its body is the client's error, the rest is ours.
+        The request's id goes along, so that the API's access log and the order's later steps can be joined.
         """
         return aws_apigateway.AwsIntegration(
             service="sqs",
             path=f"{Stack.of(self).account}/{queue.queue_name}",
             integration_http_method="POST",
             options=aws_apigateway.IntegrationOptions(
-        The request's id goes along, so that the API's access log and the order's later steps can be joined.
                 credentials_role=role,
                 passthrough_behavior=aws_apigateway.PassthroughBehavior.NEVER,
                 request_parameters={"integration.request.header.Content-Type": "'application/x-www-form-urlencoded'"},

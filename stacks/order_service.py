@@ -4,9 +4,10 @@ from aws_cdk import Duration, aws_apigateway, aws_cloudwatch
 from aws_cdk.aws_apigateway import AuthorizationType
 from constructs import Construct
 
+from stacks.constructs.data_key import READING_AND_WRITING
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
-from stacks.constructs.shop_stack import ShopStack, acknowledge
+from stacks.constructs.shop_stack import ShopStack, acknowledge, let_use_data_key
 from stacks.constructs.table import Table
 from stacks.constructs.topics import Alarms, TopicKey
 from stacks.settings import Settings
@@ -68,6 +69,7 @@ class OrderServiceStack(ShopStack):
             "dynamodb:Scan",
             on=table.table_arn,
         )
+        let_use_data_key(service.execution_role, READING_AND_WRITING)
         acknowledge(service, "Serverless-LambdaDLQ", "Never invoked asynchronously; the client sees what fails.")
         return service
 

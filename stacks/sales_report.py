@@ -16,12 +16,13 @@ from constructs import Construct
 
 from stacks.constructs.bucket import SecureBucket
 from stacks.constructs.custom_resource import answered_by
+from stacks.constructs.data_key import MESSAGES
 from stacks.constructs.database import READ_SECRET, Database, DatabaseNetwork, UserSecret
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue, WorkQueue
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
 from stacks.constructs.schedule import SCHEDULED_TIME, FunctionSchedule
-from stacks.constructs.shop_stack import ShopStack, acknowledge
+from stacks.constructs.shop_stack import ShopStack, acknowledge, let_use_data_key
 from stacks.constructs.topics import Alarms, SecureTopic, TopicKey
 from stacks.settings import Settings
 
@@ -306,6 +307,7 @@ class SalesReportStack(ShopStack):
             max_event_age=_ASYNC_MAX_AGE,
             on_failure=aws_lambda_destinations.SqsDestination(failures),
         )
+        let_use_data_key(report.execution_role, MESSAGES)
         acknowledge(report, "Serverless-LambdaDLQ", "It has a failure destination, which tells more.")
         alarms.when_above(
             "SalesReportFails",

@@ -96,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_data: bool = False
     """Tables, buckets, queues, topics, keys and logs outlive their stack and refuse deletion where AWS can."""
     log_retention_days: LogRetentionDays = 30
+    customer_managed_keys: bool = False
+    """Tables, queues and log groups are encrypted by a key of their stack's own instead of keys that AWS owns."""
     build_for: Literal["aws", "host"] = "aws"
     """Functions' packages are for AWS Lambda, or for the Python and processor of the machine that synthesises."""
     manage_api_gateway_log_role: bool = True

@@ -6,8 +6,9 @@ from aws_cdk import Duration, Stack, aws_cloudwatch, aws_iam, aws_lambda, aws_sn
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from stacks.constructs.data_key import MESSAGES
 from stacks.constructs.function import PythonFunction
-from stacks.constructs.shop_stack import acknowledge, removal_policy
+from stacks.constructs.shop_stack import acknowledge, data_key_of, let_use_data_key, removal_policy
 from stacks.constructs.topics import Alarms
 
 _DEAD_LETTER_RETENTION = Duration.days(14)
@@ -41,6 +42,7 @@ class DeadLetterQueue(aws_sqs.Queue):
             retention_period=_DEAD_LETTER_RETENTION,
             removal_policy=removal_policy(scope),
         )
+        _use_data_key(self)
         depth = self.metric_approximate_number_of_messages_visible(
             period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM
         )
@@ -86,6 +88,7 @@ class WorkQueue(Construct):
             dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_MAX_RECEIVES),
             removal_policy=removal_policy(scope),
         )
+        _use_data_key(self.queue)
         age = self.queue.metric_approximate_age_of_oldest_message(
             period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM
         )
@@ -94,6 +97,7 @@ class WorkQueue(Construct):
         alarms.when_above(f"{construct_id}Waiting", age, longest, says=waiting_say, entry=waiting_entry)
         self._worker = worker
         worker.allow(*_WHAT_A_MAPPING_DOES, on=self.queue.queue_arn)
+        let_use_data_key(worker.execution_role, MESSAGES)
         acknowledge(worker, "Serverless-LambdaDLQ", "Never invoked asynchronously; its queue has a dead-letter queue.")
         mapping = aws_lambda.EventSourceMapping(
             self,
@@ -116,6 +120,8 @@ class WorkQueue(Construct):
 
         The queues' policies let this topic send to them.
         """
+        if key := data_key_of(self):
+            key.allow_topic(topic.topic_arn)
         return topic.add_subscription(
             subscriptions.SqsSubscription(self.queue, raw_message_delivery=True, dead_letter_queue=self.dead_letters)
         )
@@ -144,6 +150,26 @@ class WorkQueue(Construct):
                 conditions={"ArnNotLike": {"aws:PrincipalArn": [*roles, *operators]}},
             )
         )
+
+
+def allow_sending(role: aws_iam.Role, queue: aws_sqs.Queue) -> None:
+    """Lets the role send to the queue, of its own stack, which takes the use of the stack's data key too."""
+    role.add_to_policy(aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[queue.queue_arn]))
+    let_use_data_key(role, MESSAGES)
+
+
+def _use_data_key(queue: aws_sqs.Queue) -> None:
+    """Has the queue encrypted by its stack's data key, where there is one, instead of SQS's own.
+
+    On the resource itself: told of the key, the CDK would let each sender do all that KMS can encrypt with it.
+    """
+    key = data_key_of(queue)
+    if not key:
+        return
+    resource = queue.node.default_child
+    assert isinstance(resource, aws_sqs.CfnQueue)  # noqa: S101 - what CDK makes, for the type checker
+    resource.sqs_managed_sse_enabled = None
+    resource.kms_master_key_id = key.key_arn
 
 
 def _name_in_stack(construct: Construct) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from aws_cdk import ArnFormat, Stack, aws_iam, aws_scheduler
 from constructs import Construct
 
+from stacks.constructs.data_key import MESSAGES
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue
-from stacks.constructs.shop_stack import settings_of
+from stacks.constructs.shop_stack import key_statements, settings_of
 
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 """EventBridge Scheduler, "Adding context attributes": replaced by the time that was scheduled, in RFC 3339."""
@@ -49,6 +50,7 @@ class FunctionSchedule(Construct):
             statements=[
                 aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]),
                 aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[failures.queue_arn]),
+                *key_statements(self, MESSAGES),
             ],
         )
         schedule = aws_scheduler.CfnSchedule(

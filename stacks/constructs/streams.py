@@ -4,9 +4,10 @@ from aws_cdk import Duration, Stack, aws_cloudwatch, aws_dynamodb, aws_lambda
 from aws_cdk.aws_lambda_event_sources import SqsDlq
 from constructs import Construct
 
+from stacks.constructs.data_key import MESSAGES, READING
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue
-from stacks.constructs.shop_stack import acknowledge
+from stacks.constructs.shop_stack import acknowledge, let_use_data_key
 from stacks.constructs.topics import Alarms
 
 _BEHIND = Duration.minutes(30)
@@ -36,6 +37,8 @@ def read_new_items(
     assert stream  # noqa: S101 - the table has a stream; for the type checker
     reader.allow("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", on=stream)
     reader.allow("dynamodb:ListStreams", on=f"{table.table_arn}/stream/*")
+    for use in (READING, MESSAGES):  # it sends them to `failures`
+        let_use_data_key(reader.execution_role, use)
     acknowledge(
         reader.execution_role,
         f"AwsSolutions-IAM5[Resource::<{Stack.of(table).resolve(table.table_arn)['Fn::GetAtt'][0]}.Arn>/stream/*]",

@@ -3,7 +3,7 @@
 from aws_cdk import aws_dynamodb
 from constructs import Construct
 
-from stacks.constructs.shop_stack import removal_policy, settings_of
+from stacks.constructs.shop_stack import data_key_of, removal_policy, settings_of
 
 
 class Table(aws_dynamodb.Table):
@@ -26,6 +26,7 @@ class Table(aws_dynamodb.Table):
             partition_key=aws_dynamodb.Attribute(name=partition_key, type=aws_dynamodb.AttributeType.STRING),
             billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
             stream=stream,
+            encryption_key=data_key_of(scope),
             point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),

@@ -36,6 +36,14 @@ _ATTACHES_TO_A_VPC = {
 """What the Lambda service needs of a function's role on every resource (AWS Lambda Developer Guide, VPC access)."""
 _DATABASE = "AWS::RDS::DBInstance"
 _SCHEDULE = "AWS::Scheduler::Schedule"
+_KEY = "AWS::KMS::Key"
+_TABLE = "AWS::DynamoDB::Table"
+_LOG_GROUP = "AWS::Logs::LogGroup"
+_KEY_OF = {_QUEUE: "KmsMasterKeyId", _TABLE: "SSESpecification", _LOG_GROUP: "KmsKeyId"}
+"""Where resources with data name their key."""
+_READS_ITEMS = {"kms:Decrypt", "kms:DescribeKey"}
+_WRITES_ITEMS = _READS_ITEMS | {"kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+_WRITING = {"dynamodb:PartiQLInsert", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 _BUCKET = "AWS::S3::Bucket"
 _NOTIFICATIONS = "Custom::BucketNotifications"
 _S3 = "s3.amazonaws.com"
@@ -135,7 +143,8 @@ def queues_are_encrypted_and_kept(template: Template) -> Iterator[str]:
     """Every queue is encrypted and says how long it keeps messages; a dead-letter queue keeps them longest."""
     queues = resources(template, _QUEUE)
     for name, queue in queues.items():
-        if queue.get("SqsManagedSseEnabled") is not True or "MessageRetentionPeriod" not in queue:
+        encrypted = queue.get("SqsManagedSseEnabled") is True or "KmsMasterKeyId" in queue
+        if not encrypted or "MessageRetentionPeriod" not in queue:
             yield f"{name}: encryption or retention not set"
         if redrive := queue.get("RedrivePolicy"):
             dead_letters = queues[_reference(redrive["deadLetterTargetArn"])]
@@ -176,6 +185,55 @@ def topics_have_a_key_that_publishers_may_use(template: Template) -> Iterator[st
                 yield f"{name}: {role} may publish but not use the key"
         for service in _publishing_services(template, name) - _services_of_key(template, key):
             yield f"{name}: {service} may publish but not use the key, or not for this account only"
+
+
+def keys_rotate_and_serve_this_account_only(template: Template) -> Iterator[str]:
+    """Every key is rotated, and lets in nobody who does not act for this account."""
+    for name, key in resources(template, _KEY).items():
+        if key.get("EnableKeyRotation") is not True:
+            yield f"{name}: not rotated"
+        for statement in key["KeyPolicy"]["Statement"]:
+            if not (_is_this_account(statement["Principal"]) or _for_this_account(statement)):
+                yield f"{name}: lets in {statement['Principal']} for any account"
+
+
+def a_data_key_is_of_all_tables_queues_and_logs(template: Template) -> Iterator[str]:
+    """Where a stack has a key for data, all its tables, queues and log groups have that one."""
+    keys = {f"{kind} {name}": key for kind, field in _KEY_OF.items() for name, key in _keys(template, kind, field)}
+    data_keys = {key for key in keys.values() if key}
+    if len(data_keys) > 1:
+        yield f"several keys: {sorted(data_keys)}"
+    for name, key in keys.items():
+        if data_keys and not key:
+            yield f"{name}: not encrypted by {sorted(data_keys)}"
+
+
+def roles_may_use_the_keys_of_their_data(template: Template) -> Iterator[str]:
+    """A role that may use a queue or a table may use its key for that, through the service and not by itself."""
+    keys = {name: key for kind in (_QUEUE, _TABLE) for name, key in _keys(template, kind, _KEY_OF[kind]) if key}
+    for role, statements in _statements_by_role(template).items():
+        for statement in statements:
+            for name in filter(keys.__contains__, map(_reference, _as_list(statement["Resource"]))):
+                service, needed = _needed_of_key(_as_list(statement["Action"]))
+                if missing := needed - _may_do_with_key(statements, keys[name], service):
+                    yield f"{role}: may use {name} but not {sorted(missing)} with its key"
+        for statement in statements:
+            used = {_reference(resource) for resource in _as_list(statement["Resource"])} & set(keys.values())
+            if used and "kms:ViaService" not in statement.get("Condition", {}).get("StringEquals", {}):
+                yield f"{role}: may use {sorted(used)} by itself"
+
+
+def services_may_use_the_keys_of_their_data(template: Template) -> Iterator[str]:
+    """A data key lets CloudWatch Logs in for log groups, and Amazon SNS for the topics that queues subscribe to."""
+    queues = dict(_keys(template, _QUEUE, _KEY_OF[_QUEUE]))
+    for name, key in _keys(template, _LOG_GROUP, _KEY_OF[_LOG_GROUP]):
+        if key and not any(map(_lets_logs_in, _key_policy(template, key))):
+            yield f"{name}: CloudWatch Logs may not use its key"
+    for name, subscription in resources(template, "AWS::SNS::Subscription").items():
+        ends = (subscription["Endpoint"], subscription.get("RedrivePolicy", {}).get("deadLetterTargetArn"))
+        for key in filter(None, (queues.get(_reference(end)) for end in ends)):
+            if not any(_lets_topic_in(each, subscription["TopicArn"]) for each in _key_policy(template, key)):
+                yield f"{name}: its topic may not use {key}"
 
 
 def dead_letters_raise_an_alarm(template: Template) -> Iterator[str]:
@@ -402,6 +460,10 @@ ALL: list[Rule] = [
     queues_are_encrypted_and_kept,
     queues_topics_and_buckets_take_tls_only,
     topics_have_a_key_that_publishers_may_use,
+    keys_rotate_and_serve_this_account_only,
+    a_data_key_is_of_all_tables_queues_and_logs,
+    roles_may_use_the_keys_of_their_data,
+    services_may_use_the_keys_of_their_data,
     dead_letters_raise_an_alarm,
     subscribed_queues_have_an_end_for_failures,
     schedules_have_an_end_for_failures,
@@ -439,6 +501,7 @@ def _leaves_a_snapshot(database: dict[str, Any]) -> bool:
 
 _PUBLIC_ACCESS_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 _RESOLVED_SECRET = '{"Fn::Join": ["", ["{{resolve:secretsmanager:"'  # noqa: S105 - how a template refers to one
+_LOG_GROUP_OF_KEY = "kms:EncryptionContext:aws:logs:arn"
 _KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
@@ -509,8 +572,63 @@ def _denies_plain_connections(statement: dict[str, Any]) -> bool:
 
 
 def _for_this_account(statement: dict[str, Any]) -> bool:
-    account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
-    return bool(account == {"Ref": "AWS::AccountId"})
+    """Whether what the statement allows is only for who acts for this account."""
+    condition = statement.get("Condition", {})
+    equals = condition.get("StringEquals", {})
+    context = json.dumps(condition.get("ArnLike", {}).get(_LOG_GROUP_OF_KEY, ""))
+    accounts = (equals.get("aws:SourceAccount"), equals.get("kms:CallerAccount"))
+    return {"Ref": "AWS::AccountId"} in accounts or '{"Ref": "AWS::AccountId"}, ":log-group:' in context
+
+
+def _is_this_account(principal: Any) -> bool:
+    """Whether a policy's principal is the account itself, which its own policies then say more about."""
+    parts = principal.get("AWS", {}) if isinstance(principal, dict) else {}
+    names = parts.get("Fn::Join", ["", []])[1] if isinstance(parts, dict) else []
+    return names[-2:] == [{"Ref": "AWS::AccountId"}, ":root"] and len(principal) == 1
+
+
+def _keys(template: Template, resource_type: str, field: str) -> Iterator[tuple[str, str]]:
+    """Each resource of a type and its key's logical id, empty where AWS's own key does."""
+    for name, properties in resources(template, resource_type).items():
+        key = properties.get(field, {})
+        yield name, _reference(key.get("KMSMasterKeyId", key))
+
+
+def _key_policy(template: Template, key: str) -> list[dict[str, Any]]:
+    statements: list[dict[str, Any]] = template["Resources"][key]["Properties"]["KeyPolicy"]["Statement"]
+    return statements
+
+
+def _needed_of_key(actions: list[str]) -> tuple[str, set[str]]:
+    """Through which service a role that may do these actions must be able to do what with the key."""
+    if {"sqs:SendMessage", "sqs:ReceiveMessage"} & set(actions):
+        return "sqs", _KEY_USE
+    if any(action.startswith("dynamodb:") for action in actions):
+        return "dynamodb", _WRITES_ITEMS if _WRITING & set(actions) else _READS_ITEMS
+    return "", set()
+
+
+def _may_do_with_key(statements: list[dict[str, Any]], key: str, service: str) -> set[str]:
+    endpoint = {"Fn::Join": ["", [f"{service}.", {"Ref": "AWS::Region"}, ".amazonaws.com"]]}
+    return {
+        action
+        for statement in statements
+        if statement.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService") == endpoint
+        for action in _as_list(statement["Action"])
+        if _allows(statement, action, key)
+    }
+
+
+def _lets_logs_in(statement: dict[str, Any]) -> bool:
+    service = json.dumps(statement["Principal"])
+    in_context = _LOG_GROUP_OF_KEY in statement.get("Condition", {}).get("ArnLike", {})
+    return '"logs."' in service and in_context and {"kms:Encrypt", "kms:Decrypt"} <= set(statement["Action"])
+
+
+def _lets_topic_in(statement: dict[str, Any], topic: Any) -> bool:
+    source = statement.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn")
+    is_sns = statement["Principal"] == {"Service": "sns.amazonaws.com"}
+    return bool(is_sns and source == topic and set(_as_list(statement["Action"])) >= _KEY_USE)
 
 
 def _publishing_services(template: Template, topic: str) -> set[str]:

@@ -18,6 +18,11 @@ pytestmark = pytest.mark.xdist_group("templates")
 
 Breakage = Callable[[Template], object]
 
+CUSTOMER_MANAGED_KEYS = {
+    "customer_managed_keys": "true",
+    "operator_principal_arns": "arn:aws:iam::111122223333:role/operator",
+}
+
 CASES = [
     *(pytest.param(stage, {}, id=stage) for stage in STAGES),
     pytest.param("dev", {"order_service_authorization": "api_key"}, id="dev-api_key"),
@@ -28,6 +33,8 @@ CASES = [
         id="dev-subscribers",
     ),
     pytest.param("dev", {"order_service_authorization": "aws_iam_and_api_key"}, id="dev-aws_iam_and_api_key"),
+    pytest.param("prod", CUSTOMER_MANAGED_KEYS, id="prod-customer-managed-keys"),
+    pytest.param("dev", {"manage_api_gateway_log_role": "false"}, id="dev-without-log-role"),
     pytest.param("dev", {"image_sizes": THREE_SIZES, "image_suffixes": ".jpg,.jpeg,.png"}, id="dev-three-sizes"),
 ]
 """Every stage as it ships, and the settings that change which resources there are."""
@@ -201,6 +208,58 @@ def _add(template: Template, resource_type: str, **properties: object) -> None:
     template["Resources"]["Added"] = {"Type": resource_type, "Properties": properties}
 
 
+def _data_key(template: Template) -> Any:
+    return the_only(template, "AWS::KMS::Key", "DataKey")
+
+
+def _drop_from_key_policy(template: Template, mark: str) -> None:
+    policy = _data_key(template)["KeyPolicy"]
+    kept = [statement for statement in policy["Statement"] if mark not in json.dumps(statement)]
+    assert len(kept) < len(policy["Statement"])
+    policy["Statement"] = kept
+
+
+def _statement_of(template: Template, role: str, mark: str) -> Any:
+    """The one statement about a key in the policy of a role that has this mark in it."""
+    statements = the_only(template, "AWS::IAM::Policy", role)["PolicyDocument"]["Statement"]
+    found = [s for s in statements if mark in json.dumps(s) and "kms:Decrypt" in s["Action"] and "Condition" in s]
+    assert len(found) == 1
+    return found[0]
+
+
+KEY_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.queues_are_encrypted_and_kept, lambda t: _first(t, "AWS::SQS::Queue").pop("KmsMasterKeyId")),
+    (rules.keys_rotate_and_serve_this_account_only, lambda t: _data_key(t).pop("EnableKeyRotation")),
+    (rules.keys_rotate_and_serve_this_account_only,
+     lambda t: _data_key(t)["KeyPolicy"]["Statement"][1].pop("Condition")),
+    (rules.keys_rotate_and_serve_this_account_only,
+     lambda t: _data_key(t)["KeyPolicy"]["Statement"][-1]["Condition"]["StringEquals"].pop("kms:CallerAccount")),
+    (rules.keys_rotate_and_serve_this_account_only,
+     lambda t: _data_key(t)["KeyPolicy"]["Statement"][0].update(Principal={"AWS": "111122223333"})),
+    (rules.a_data_key_is_of_all_tables_queues_and_logs,
+     lambda t: _first(t, "AWS::DynamoDB::Table").pop("SSESpecification")),
+    (rules.a_data_key_is_of_all_tables_queues_and_logs, lambda t: _first(t, "AWS::Logs::LogGroup").pop("KmsKeyId")),
+    (rules.a_data_key_is_of_all_tables_queues_and_logs,
+     lambda t: _first(t, "AWS::SQS::Queue").update(KmsMasterKeyId={"Ref": "TopicKey"})),
+    (rules.roles_may_use_the_keys_of_their_data,
+     lambda t: _statement_of(t, "OrdersApiRole", "sqs.").update(Action=["kms:Decrypt"])),
+    (rules.roles_may_use_the_keys_of_their_data,
+     lambda t: _statement_of(t, "OrderNotifierRole", "dynamodb.").update(Effect="Deny")),
+    (rules.roles_may_use_the_keys_of_their_data,
+     lambda t: _statement_of(t, "OrderProcessorRole", "dynamodb.")["Action"].remove("kms:Encrypt")),
+    (rules.roles_may_use_the_keys_of_their_data,
+     lambda t: _statement_of(t, "OrderSimulatorRole", "sqs.").pop("Condition")),
+    (rules.services_may_use_the_keys_of_their_data, lambda t: _drop_from_key_policy(t, '"logs."')),
+]  # fmt: skip
+REPORT_KEY_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.services_may_use_the_keys_of_their_data, lambda t: _drop_from_key_policy(t, "sns.amazonaws.com")),
+    (rules.roles_may_use_the_keys_of_their_data,
+     lambda t: _statement_of(t, "DailyReport", "sqs.").update(Effect="Deny")),
+    (rules.roles_may_use_the_keys_of_their_data,
+     lambda t: _statement_of(t, "SalesReportRole", "sqs.").update(Effect="Deny")),
+]  # fmt: skip
+
+
 REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.permissions_have_no_wildcard, _drop_the_denial_to_code),
     (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::S3::BucketPolicy").pop(0)),
@@ -284,22 +343,57 @@ IMAGE_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "MobileDeadLetters")),
 ]  # fmt: skip
 ALL_BREAKAGES = [
-    *(pytest.param("dev-order-pipeline", *breakage) for breakage in BREAKAGES),
-    *(pytest.param("dev-sales-report", *breakage) for breakage in REPORT_BREAKAGES),
-    *(pytest.param("dev-image-fanout", *breakage) for breakage in IMAGE_BREAKAGES),
+    *(("dev", {}, "dev-order-pipeline", *breakage) for breakage in BREAKAGES),
+    *(("dev", {}, "dev-sales-report", *breakage) for breakage in REPORT_BREAKAGES),
+    *(("dev", {}, "dev-image-fanout", *breakage) for breakage in IMAGE_BREAKAGES),
+    *(("prod", CUSTOMER_MANAGED_KEYS, "prod-order-pipeline", *breakage) for breakage in KEY_BREAKAGES),
+    *(("prod", CUSTOMER_MANAGED_KEYS, "prod-sales-report", *breakage) for breakage in REPORT_KEY_BREAKAGES),
 ]
 
 
-@pytest.mark.parametrize(("stack", "rule", "break_it"), ALL_BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
-def test_house_rule_fails_on_a_template_that_breaks_it(stack: str, rule: rules.Rule, break_it: Breakage) -> None:
-    template = copy.deepcopy(synthesise("dev").templates[stack])
+@pytest.mark.parametrize(
+    ("stage", "overrides", "stack", "rule", "break_it"), ALL_BREAKAGES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_house_rule_fails_on_a_template_that_breaks_it(
+    stage: str, overrides: dict[str, str], stack: str, rule: rules.Rule, break_it: Breakage
+) -> None:
+    template = copy.deepcopy(synthesise(stage, **overrides).templates[stack])
     assert not list(rule(template))
     break_it(template)
     assert list(rule(template))
 
 
 def test_every_house_rule_is_shown_to_fail() -> None:
-    assert {rule for rule, _ in BREAKAGES + REPORT_BREAKAGES + IMAGE_BREAKAGES} == set(rules.ALL)
+    assert {rule for *_, rule, _ in ALL_BREAKAGES} == set(rules.ALL)
+
+
+def test_customer_managed_keys_are_for_all_data_by_setting_and_else_for_none() -> None:
+    with_keys = synthesise("prod", **CUSTOMER_MANAGED_KEYS).templates
+    without = synthesise("prod").templates
+    assert with_keys.keys() == without.keys()
+    for name, template in with_keys.items():
+        if keyed := _keyed(template):
+            assert keyed.keys() == _keyed(without[name]).keys()
+            assert set(keyed.values()) == {json.dumps({"Fn::GetAtt": [_id_of_data_key(template), "Arn"]})}
+            assert set(_keyed(without[name]).values()) == {"null"}
+    assert not any(name.startswith("DataKey") for template in without.values() for name in template["Resources"])
+
+
+def _keyed(template: Template) -> dict[str, str]:
+    """The key of each table, queue and log group."""
+    fields = {"AWS::SQS::Queue": "KmsMasterKeyId", "AWS::Logs::LogGroup": "KmsKeyId"}
+    keys = {
+        name: properties.get(field)
+        for resource_type, field in fields.items()
+        for name, properties in resources(template, resource_type).items()
+    }
+    for name, table in resources(template, "AWS::DynamoDB::Table").items():
+        keys[name] = table.get("SSESpecification", {}).get("KMSMasterKeyId")
+    return {name: json.dumps(key) for name, key in keys.items()}
+
+
+def _id_of_data_key(template: Template) -> str:
+    return next(name for name in resources(template, "AWS::KMS::Key") if name.startswith("DataKey"))
 
 
 @pytest.mark.parametrize(
