@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from shop.errors import ShopError, explain
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import BinaryIO
 
     from shop.dead_letter_queues import Filters
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shop.json_merge_patch import Patch
     from shop.order_service import OrderService
     from shop.redrive import Outcome
+    from shop.target import Target
 
 NOT_RUNNING_EXIT = 3
 
@@ -214,13 +216,41 @@ def show_order(
     item = orders.stored_order(where.client("dynamodb"), where.output("OrdersTableName"), order_id)
     if item is None:
         raise ShopError(
-            f"no order {order_id!r} is stored in stage {stage}; if it was accepted, look for it in status (waiting), "
-            "dlq list (set aside) and the processor's log (failing)"
+            f"no order {order_id!r} is stored in stage {stage}; what became of it, if it was accepted: orders trace"
         )
     if as_json:
         print_json(item)
         return
     print_table(f"Order {order_id}", ("field", "value"), orders.fields(item), give_way=("value",))
+
+
+@orders_app.command("trace")
+def trace_order(
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="A message id, a request id or an orderID.")],
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="How far back to search the logs.")] = "1d",
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Show an order's way with its times: accepted, each try, stored, announced, recorded; and where it is now.
+
+    An order that is not stored is looked for among the dead letters, whose receive counts then rise by one.
+    """
+    from datetime import UTC, datetime
+
+    from shop import target
+    from shop import trace as tracing
+    from shop.dead_letter_queues import parse_since
+    from shop.output import print_json, print_table, say
+
+    now = datetime.now(UTC)
+    start = parse_since(since, now)
+    ways = tracing.trace(target.find(stage), wanted, start, now)
+    if as_json:
+        print_json(ways)
+        return
+    for way in ways:
+        print_table(tracing.title(way), ("time", "ms#", "where", "what"), tracing.rows(way), give_way=("what",))
+        say(way.now + "\n")
 
 
 @orders_app.command("simulate")
@@ -498,6 +528,55 @@ def _images(stage: str) -> "Images":
     from shop import images, target
 
     return images.open_images(target.find(stage, target.IMAGE_FANOUT))
+
+
+@app.command("logs")
+def show_logs(
+    function: Annotated[str, typer.Argument(metavar="FUNCTION", help="Such as OrderProcessor; a wrong one lists all.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
+    text: Annotated[
+        str | None, typer.Option("--filter", metavar="TEXT", help="Only lines with exactly this text in them.")
+    ] = None,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="From then on: a time, or 30m, 2h, 3d.")] = "1h",
+    report: Annotated[
+        bool, typer.Option("--report", help="Instead of lines: durations, cold starts, memory, timeouts, errors.")
+    ] = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Show what a function logged, oldest first (--json: an object a line), or the figures of its invocations."""
+    if report and (follow or text is not None):
+        raise typer.BadParameter("--report is of all invocations since a time: without --follow and --filter")
+    from datetime import UTC, datetime
+
+    from shop import logs, target
+    from shop.dead_letter_queues import parse_since
+
+    start = parse_since(since, datetime.now(UTC))
+    where = target.connect(stage)
+    group = logs.log_group(where, function)
+    if report:
+        _show_figures(where, group, f"{function} since {start:%Y-%m-%d %H:%M:%S}Z", start, as_json=as_json)
+        return
+    from shop.output import print_json_line, say
+
+    for line in logs.lines(where, group, start, text, following=follow):
+        if as_json:
+            print_json_line(line)
+            continue
+        for shown in logs.text_lines(line):
+            say(shown)
+
+
+def _show_figures(where: "Target", group: str, title: str, start: "datetime", *, as_json: bool) -> None:
+    from shop import logs
+    from shop.output import print_json, print_table
+
+    figures = logs.figures(logs.invocations(where, group, start))
+    if as_json:
+        print_json(figures)
+    else:
+        print_table(title, ("what", "figure#"), logs.rows(figures), give_way=())
 
 
 @app.command()

@@ -75,7 +75,7 @@ class Upload:
 
 
 _IN_WORDS: Final[Mapping[State, str]] = {
-    "failed": "failed three times; its event is in the dead-letter queue, why in the function's log",
+    "failed": "failed three times; its event is in the dead-letter queue, why in its function's log: shop logs",
     "replaced": "not made, another version was uploaded meanwhile",
     "gone": "not made, the original was deleted meanwhile",
     "missing": "not made in the time that it may take: status shows what waits",

@@ -55,11 +55,22 @@ def encode_json(value: Any) -> bytes:
     return msgspec.json.format(_JSON.encode(value), indent=2)
 
 
+def encode_line(value: Any) -> bytes:
+    """Return `value` as UTF-8 JSON on one line, a `Decimal` as a number with all its digits."""
+    return _JSON.encode(value)
+
+
 def print_json(value: Any) -> None:
     """Write `value` to stdout as JSON; UTF-8 whatever the locale is, because a program reads it."""
     sys.stdout.flush()
     sys.stdout.buffer.write(encode_json(value) + b"\n")
     sys.stdout.flush()
+
+
+def print_json_line(value: Any) -> None:
+    """Write `value` to stdout as JSON on a line of its own, at once: for what has no end (JSON Lines)."""
+    sys.stdout.buffer.write(encode_line(value) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def print_csv(data: bytes) -> None:

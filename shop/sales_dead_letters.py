@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 SALES = "sales"
 REPORTS = "reports"
 SCHEDULE = "schedule"
+_WATCH = "watch"
+"""What stacks/sales_report.py has its second schedule say in the event, beside the time."""
 
 
 class _Context(msgspec.Struct):
     condition: str = "no condition given"
+
+
+class _Scheduled(msgspec.Struct):
+    purpose: str | None = None
 
 
 class FailedRun(msgspec.Struct, rename="camel"):
@@ -57,7 +63,7 @@ def _judge_sales(recorder: str, messages: Sequence["MessageTypeDef"]) -> list[De
 
 def _sale_reason(recorder: str, body: str) -> str:
     reason = check_sale(body)
-    return reason or f"valid and not recorded, the log of {recorder} says why: it can be redriven"
+    return reason or f"valid and not recorded, shop logs {recorder} says why: it can be redriven"
 
 
 def check_sale(body: str) -> str | None:
@@ -92,6 +98,14 @@ def _report_reason(body: str) -> str:
 
 def _judge_schedule(messages: Sequence["MessageTypeDef"]) -> list[DeadLetter]:
     return [make_letter(SCHEDULE, message, None, _schedule_reason(message)) for message in messages]
+
+
+def is_watch(body: str) -> bool:
+    """Whether an event of a schedule only asked whether the report was mailed."""
+    try:
+        return msgspec.json.decode(body, type=_Scheduled).purpose == _WATCH
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return False
 
 
 def _schedule_reason(message: "MessageTypeDef") -> str:

@@ -149,7 +149,7 @@ def test_many_orders_at_once_are_all_accepted(shell: Shell, name: str) -> None:
 def test_an_order_that_is_not_there(shell: Shell, name: str) -> None:
     code, out, err = shell.run("orders", "show", name)
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: no order '{name}' is stored in stage local; if it was accepted, look ")
+    assert err.startswith(f"error: no order '{name}' is stored in stage local; ")
 
 
 def test_the_simulator_sends(shell: Shell) -> None:

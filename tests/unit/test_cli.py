@@ -76,6 +76,10 @@ def answering(monkeypatch: pytest.MonkeyPatch, dev: Target, url: str) -> None:
         ("order", "update", "A-1", "--condition", "price > :p"),
         ("order", "update", "A-1", "--set", "price=1", "--expression", "REMOVE price"),
         ("order", "update", "A-1", "--remove", "price", "--expression", "REMOVE price"),
+        ("logs",),
+        ("logs", "OrderProcessor", "--report", "--follow"),
+        ("logs", "OrderProcessor", "--report", "--filter", "x"),
+        ("orders", "trace"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -95,6 +99,8 @@ def test_a_cloud_that_is_down_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_p
         "order ping",
         "images list",
         "images get x",
+        "logs OrderProcessor",
+        "orders trace A-1",
     )
     for command in commands:
         result = run(*command.split(), "--json")
@@ -235,9 +241,9 @@ def test_an_order_is_shown_exactly(dev: Target) -> None:
 def test_an_order_that_is_not_there_is_exit_code_1(dev: Target) -> None:
     result = run("orders", "show", "A\x1b-1", "--json")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: no order 'A\\x1b-1' is stored in stage local; if it was accepted, ")
+    assert result.stderr.startswith("error: no order 'A\\x1b-1' is stored in stage local; ")
     assert result.stderr.count("\n") == 1
-    assert "dlq list" in result.stderr
+    assert "orders trace" in result.stderr
     assert dev.stage == "dev"
 
 

@@ -471,12 +471,12 @@ def test_dead_letters_say_what_became_of_the_image(images: Images) -> None:
     assert sorted(letter.reason for letter in letters if letter.queue == "thumbnail") == [
         "another/ingest/x.jpg is no original of this stage",
         "no event of a new image: Testing Hello world",
-        "thumbnail of a + b.jpg: not made; the log of thumbnail says why",
+        "thumbnail of a + b.jpg: not made; shop logs thumbnail says why",
         "thumbnail of gone.jpg: not made, and the original is gone: it can be deleted",
         "thumbnail of made.jpg: made all the same: it can be deleted",
     ]
     assert [letter.reason for letter in letters if letter.queue == "retina-large"] == [
-        "retina-large of a + b.jpg: not made; the log of retina-large says why"
+        "retina-large of a + b.jpg: not made; shop logs retina-large says why"
     ]
     assert len(dead(images, limit=1)) == 2
     assert len(dead(images)) == 6
