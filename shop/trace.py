@@ -371,10 +371,14 @@ def _stored_and(found: _Evidence, *, has_recorder: bool) -> str:
     wanted = {NOTIFIER: "announced", RECORDER: "recorded"} if has_recorder else {NOTIFIER: "announced"}
     done = [word for source, word in wanted.items() if source in sources]
     missing = [word for source, word in wanted.items() if source not in sources]
-    said = f"{' and '.join(['Stored', *done])}."
+    said = f"{_listed(['Stored', *done])}."
     if not missing:
         return said
     return f"{said} Not {' and not '.join(missing)}, as far as the logs go: see status and dlq list."
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _utc(moment: datetime) -> str:
