@@ -27,6 +27,8 @@ _TIMEOUT_SECONDS = 30
 class Response:
     status: int
     body: Any
+    request_id: str | None = None
+    """API Gateway's, which its access log has."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ class Pipeline:
         request = urllib.request.Request(self.outputs["OrdersEndpoint"], data, sent, method="POST")  # noqa: S310
         try:
             with urllib.request.urlopen(request, context=self._tls, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-                return Response(answer.status, json.load(answer))
+                return Response(answer.status, json.load(answer), answer.headers["x-amzn-RequestId"])
         except urllib.error.HTTPError as refusal:
-            return Response(refusal.code, json.loads(refusal.read() or b"null"))
+            return Response(refusal.code, json.loads(refusal.read() or b"null"), refusal.headers["x-amzn-RequestId"])
 
     def post_all(self, bodies: Iterable[str]) -> list[Response]:
         """POST many orders over parallel connections."""

@@ -111,6 +111,7 @@ def test_an_order_is_placed_shown_and_announced(shell: Shell, name: str) -> None
         "quantity": 2,
         "price_per_item": 3.5,
         "received_at": json.loads(text)["received_at"],
+        "message_id": placed[0]["messageId"],
     }
 
     def mails() -> list[Any]:

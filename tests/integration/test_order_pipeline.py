@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shop.local import clients
+from tests.embedded_metrics import of_line
 from tests.integration.pipeline import Pipeline, Response
+from tests.integration.sales_report import SalesReport
 from tests.polling import eventually
 
 DEAD_LETTERED_WITHIN = 75
@@ -94,7 +96,7 @@ def test_an_order_is_accepted_stored_and_announced_with_its_exact_content(pipeli
         f'{{"orderID": "{order_id}", "customer_id": "C-7", "product": "Caffè Latte", "quantity": 2, '
         '"price_per_item": 3.50, "order_date": "2026-11-26T09:15:00Z"}'
     )
-    accepted(pipeline.post(body))
+    message_id = accepted(pipeline.post(body))
 
     stored = eventually(lambda: pipeline.stored(order_id))
     received_at = stored.pop("received_at")["S"]
@@ -105,6 +107,7 @@ def test_an_order_is_accepted_stored_and_announced_with_its_exact_content(pipeli
         "quantity": {"N": "2"},
         "price_per_item": {"N": "3.5"},
         "order_date": {"S": "2026-11-26T09:15:00Z"},
+        "message_id": {"S": message_id},
     }
 
     [mail] = eventually(lambda: pipeline.mails(order_id))
@@ -119,8 +122,38 @@ def test_an_order_is_accepted_stored_and_announced_with_its_exact_content(pipeli
         "price_per_item": "3.5",
         "order_date": "2026-11-26T09:15:00Z",
         "received_at": received_at,
+        "message_id": message_id,
     }
     assert mail.message.startswith("{\n  ")
+
+
+def test_one_id_names_an_order_at_every_step(pipeline: Pipeline, sales_report: SalesReport) -> None:
+    order_id = new_prefix("one-id")
+    answer = pipeline.post(order(order_id, quantity=3))
+    message_id = accepted(answer)
+    [mail] = eventually(lambda: pipeline.mails(order_id))
+    assert json.loads(mail.message)["message_id"] == message_id
+
+    [processed] = eventually(lambda: _done(pipeline.log_lines("OrderProcessorFunctionName"), message_id))
+    assert processed == {
+        "message_id": message_id,
+        "request_id": answer.request_id,
+        "order_id": order_id,
+        "received_at": json.loads(mail.message)["received_at"],
+        "outcome": "stored",
+    }
+    ids = [{"message_id": message_id, "order_id": order_id}]
+    assert eventually(lambda: _done(pipeline.log_lines("OrderNotifierFunctionName"), message_id)) == ids
+    recorder = "SalesRecorderFunctionName"
+    assert eventually(lambda: _done(sales_report.log(recorder).splitlines(), message_id), timeout=60) == ids
+
+
+def _done(log: Iterable[str], message_id: str) -> list[dict[str, str]]:
+    """What a function's lines of done batches, which are metrics as well, say of a message."""
+    lines = [json.loads(line) for line in log if message_id in line]
+    batches = [line for line in lines if line["message"] == "batch done"]
+    assert all(of_line(line) for line in batches)
+    return [named for line in batches for named in line["orders"] if named["message_id"] == message_id]
 
 
 @pytest.mark.parametrize("price", ["0", "0.1", "0.0001", "999999.9999", "1000000", "1E2", "1.10", "3.57"])

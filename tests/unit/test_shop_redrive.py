@@ -96,6 +96,16 @@ def test_what_fails_for_all_ends_the_run_and_gives_back_what_was_not_sent(
     assert depths(dev) == (22, 0)
 
 
+def test_an_order_keeps_the_ids_by_which_its_way_is_found(dev: Target, places: list[Place]) -> None:
+    sqs, attributes = dev.client("sqs"), {"request_id": {"DataType": "String", "StringValue": "r-1"}}
+    first = sqs.send_message(QueueUrl=dev.output(DEAD), MessageBody=ORDER % 1, MessageAttributes=attributes)
+    redrive.run(places, redrive.Redrive(Filters()))
+    url = dev.output("OrdersQueueUrl")
+    [message] = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    found = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert found == {"request_id": "r-1", "original_message_id": first["MessageId"]}
+
+
 def test_what_fails_for_one_leaves_it_and_goes_on(dev: Target) -> None:
     for number in range(3):
         send(dev, ORDER % number)
