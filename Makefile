@@ -23,7 +23,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults bench loadtest memory-report scaling-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults emulator-gaps bench loadtest memory-report scaling-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ openapi: setup ## write docs/order-service.openapi.json anew from the service's 
 
 faults: setup ## write the runbook's table of faults anew from tests/faults.py
 	@$(IN_VENV) -m tests.faults
+
+emulator-gaps: setup ## write docs/local-cloud.md's table of what the emulator lacks anew from tests/emulator_gaps.py
+	@$(IN_VENV) -m tests.emulator_gaps
 
 bench: setup ## the benchmarks
 	@for name in order_decode order_service_memory router_import sales_query sales_recorder images; do \
