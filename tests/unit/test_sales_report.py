@@ -19,6 +19,7 @@ from sales_report import handler as report
 from sales_report.extractor import ReportFailed
 from shared import shop_days
 from shared.report_days import InvalidEvent, read_day
+from tests.embedded_metrics import counts
 from tests.unit.fakes import Clock, client_error
 
 PLAIN = "correct-horse-42"
@@ -143,6 +144,14 @@ def test_a_report_is_kept_and_mailed(stage: Stage) -> None:
     assert rows == [{name: str(value) for name, value in row.items()} for row in ROWS]
     stored = boto3.client("s3").head_object(Bucket=BUCKET, Key=key)
     assert stored["ContentType"] == "text/csv; charset=utf-8"
+
+
+def test_a_report_counts_once_it_is_mailed(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    run({"date": "2026-11-26"})
+    stage.extractor.fail("DatabaseUnreachable", "no connection")
+    with pytest.raises(ReportFailed):
+        run({"date": "2026-11-26"})
+    assert counts(caplog.records) == {"ReportsMailed": 1}
 
 
 def test_the_extractor_gets_the_parameters_and_the_day(stage: Stage) -> None:
