@@ -554,12 +554,13 @@ def show_logs(
 
     start = parse_since(since, datetime.now(UTC))
     where = target.connect(stage)
-    group = logs.log_group(where, function)
+    name = logs.find_function(where, function)
     if report:
-        _show_figures(where, group, f"{function} since {start:%Y-%m-%d %H:%M:%S}Z", start, as_json=as_json)
+        _show_figures(where, name, start, as_json=as_json)
         return
     from shop.output import print_json_line, say
 
+    group = logs.group_of(where, name)
     for line in logs.lines(where, group, start, text, following=follow):
         if as_json:
             print_json_line(line)
@@ -568,15 +569,16 @@ def show_logs(
             say(shown)
 
 
-def _show_figures(where: "Target", group: str, title: str, start: "datetime", *, as_json: bool) -> None:
+def _show_figures(where: "Target", name: str, start: "datetime", *, as_json: bool) -> None:
     from shop import logs
+    from shop.names import construct_name
     from shop.output import print_json, print_table
 
-    figures = logs.figures(logs.invocations(where, group, start))
+    figures = logs.figures(logs.invocations(where, logs.group_of(where, name), start))
     if as_json:
         print_json(figures)
-    else:
-        print_table(title, ("what", "figure#"), logs.rows(figures), give_way=())
+        return
+    print_table(f"{construct_name(name)} since {start:%Y-%m-%d %H:%M:%S}Z", ("what", "figure#"), logs.rows(figures))
 
 
 @app.command()

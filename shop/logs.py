@@ -112,8 +112,8 @@ class Figures:
     """Invocations that raised an error or whose process died, without the timeouts."""
 
 
-def log_group(target: Target, function: str) -> str:
-    """Return the log group of a function, which is named as its construct is (`OrderProcessor`), in any case.
+def find_function(target: Target, function: str) -> str:
+    """Return the physical name of a function that is named as its construct is (`OrderProcessor`), in any case.
 
     Raises ShopError that lists all functions of the stage where none is called so.
     """
@@ -128,11 +128,11 @@ def log_group(target: Target, function: str) -> str:
     if found is None:
         known = ", ".join(sorted(by_construct)) or "none is deployed"
         raise ShopError(f"stage {target.stage} has no function {function!r}: {known}")
-    return group_of(target, found)
+    return found
 
 
 def group_of(target: Target, function_name: str) -> str:
-    """Return the log group of the function with this physical name."""
+    """Return the log group of a function by its physical name."""
     configuration = target.client("lambda").get_function_configuration(FunctionName=function_name)
     group: str = configuration["LoggingConfig"]["LogGroup"]
     return group

@@ -144,14 +144,20 @@ def trace(target: Target, wanted: str, since: datetime, now: datetime) -> list[W
     items = _stored(target, {entry.order_id for entry in entries if entry.order_id} - {wanted})
     found = _evidence(entries, {**items, **({wanted: item} if item else {})}, letters)
     mine = [each for each in found if _is_about(each, wanted)]
-    if not mine:
-        raise ShopError(
-            f"{wanted} is unknown in stage {target.stage}: not in the table, not in the orders' dead-letter queue, and "
-            f"in no log since {_utc(since)} (--since looks further back; new lines take a few seconds to be found)"
-        )
     waiting = queue_depth(target.client("sqs"), target.output("OrdersQueueUrl"))
+    if not mine:
+        raise ShopError(_unknown(sources, wanted, waiting))
     ways = [way(each, waiting=waiting, has_recorder=sources.has_recorder) for each in mine]
     return sorted(ways, key=lambda each: each.steps[0].at if each.steps else "")
+
+
+def _unknown(sources: Sources, wanted: str, waiting: int) -> str:
+    said = (
+        f"{wanted} is unknown in stage {sources.target.stage}: not in the table, not in the orders' dead-letter queue, "
+        f"and in no log since {_utc(sources.since)} (--since looks further back; new lines take a few seconds)"
+    )
+    # Of an order that is refused the log has the message id alone, until the dead-letter queue shows the rest.
+    return f"{said}; it may be in what waits: {_on_queue(waiting)}, which are not looked into" if waiting else said
 
 
 def _sources(target: Target, since: datetime, now: datetime) -> Sources:

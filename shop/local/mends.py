@@ -35,6 +35,9 @@ from shop.local.mending import wrap as _wrap
 if TYPE_CHECKING:
     pass
 
+_MOST_LOG_EVENTS = 10_000
+"""A page of FilterLogEvents (CloudWatch Logs API Reference)."""
+
 
 def apply() -> None:
     """Mend the emulator. Raises MendError where it is not the version that this was written for."""
@@ -52,6 +55,7 @@ def apply() -> None:
     _stream_partiql_inserts()
     _retry_streams_from_the_first_failure()
     _log_like_lambda()
+    _page_log_events()
     _keep_paths_as_sent()
     _check_root_signatures()
     _check_signatures_scope()
@@ -493,8 +497,10 @@ def _log_like_lambda() -> None:
             json_lines.wanted = bool(_log_variables(config))
             if json_lines.wanted:
                 # The emulator adds an error's trace as plain lines; `function_logs` has logged it as JSON.
-                request_id, text, *rest = arguments
-                arguments = (request_id, text.partition("Traceback (most recent call last):\n")[0], *rest)
+                request_id, text, failed, duration_ms = arguments
+                text = text.partition("Traceback (most recent call last):\n")[0]
+                json_lines.status = _status(failed, duration_ms, config.get("Timeout", 3))
+                arguments = (request_id, text, failed, duration_ms)
             try:
                 return original(function, *arguments, **options)
             finally:
@@ -505,7 +511,8 @@ def _log_like_lambda() -> None:
     def append(original: Any) -> Any:
         def run(stream: Any, events: list[dict[str, Any]]) -> Any:
             if getattr(json_lines, "wanted", False):
-                events = [event for event in map(_platform_event, events) if event]
+                mended = (_platform_event(event, json_lines.status) for event in events)
+                events = [event for event in mended if event]
             return original(stream, events)
 
         return run
@@ -522,7 +529,13 @@ def _log_variables(config: dict[str, Any]) -> dict[str, str]:
     return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": settings.get("ApplicationLogLevel") or "INFO"}
 
 
-def _platform_event(event: dict[str, Any]) -> dict[str, Any] | None:
+def _status(failed: bool, duration_ms: float, timeout_seconds: float) -> str:
+    if not failed:
+        return "success"
+    return "timeout" if duration_ms >= timeout_seconds * 1000 else "error"
+
+
+def _platform_event(event: dict[str, Any], status: str) -> dict[str, Any] | None:
     """The emulator's START and REPORT lines as Lambda's platform events; END has no counterpart in JSON."""
     kind, _, rest = event["message"].partition(" RequestId: ")
     if kind not in {"START", "END", "REPORT"} or not rest:
@@ -531,9 +544,49 @@ def _platform_event(event: dict[str, Any]) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = {"requestId": rest.split()[0]}
     if kind == "REPORT":
-        record["metrics"] = {"durationMs": float(rest.partition("Duration: ")[2].split()[0])}
+        # Its memory used is the most of any function so far, so that is left out.
+        record |= {"status": status, "metrics": _metrics(rest)}
     line = {"type": f"platform.{kind.lower()}", "record": record}
     return {**event, "message": json.dumps(line)}
+
+
+def _metrics(report: str) -> dict[str, float | int]:
+    return {
+        "durationMs": float(report.partition("Duration: ")[2].split()[0]),
+        "memorySizeMB": int(report.partition("Memory Size: ")[2].split()[0]),
+    }
+
+
+def _page_log_events() -> None:
+    """FilterLogEvents gives a token for what comes after a full page; the emulator drops the rest.
+
+    The token is the time of the page's last event and how many events of that time the client has.
+    """
+    logs = _module("services.cloudwatch_logs")
+
+    def filter_events(original: Any) -> Any:
+        def run(data: dict[str, Any]) -> Any:
+            limit = min(data.get("limit", _MOST_LOG_EVENTS), _MOST_LOG_EVENTS)
+            at, _, had = data.get("nextToken", "").partition("/")
+            start = {"startTime": int(at)} if at else {}
+            status, headers, body = original({**data, **start, "limit": _MOST_LOG_EVENTS})
+            if status != HTTPStatus.OK:
+                return status, headers, body
+            answer = json.loads(body)
+            found = answer["events"]
+            answer["events"] = page = found[int(had or 0) :][:limit]
+            if page and (len(page) == limit or len(found) == _MOST_LOG_EVENTS):
+                last = page[-1]["timestamp"]
+                answer["nextToken"] = f"{last}/{_of_time(found[: int(had or 0) + len(page)], last)}"
+            return status, headers, json.dumps(answer).encode()
+
+        return run
+
+    _wrap(logs, "_filter_log_events", filter_events)
+
+
+def _of_time(events: list[dict[str, Any]], timestamp: int) -> int:
+    return sum(event["timestamp"] == timestamp for event in events)
 
 
 def _keep_paths_as_sent() -> None:

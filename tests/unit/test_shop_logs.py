@@ -235,7 +235,7 @@ def test_following_goes_on_with_what_comes(dev: Target, monkeypatch: pytest.Monk
     assert pauses == [logs.POLL_SECONDS] * 2
 
 
-def test_a_function_is_found_by_its_constructs_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_is_found_by_its_constructs_name() -> None:
     with mock_aws():
         session = boto3.Session("key", "secret", region_name=REGION)
         role = session.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
@@ -250,7 +250,6 @@ def test_a_function_is_found_by_its_constructs_name(monkeypatch: pytest.MonkeyPa
                         "Runtime": "python3.13",
                         "Handler": "a.b",
                         "Code": {"ZipFile": "x"},
-                        "LoggingConfig": {"LogGroup": "the-group"},
                     },
                 }
             }
@@ -259,9 +258,8 @@ def test_a_function_is_found_by_its_constructs_name(monkeypatch: pytest.MonkeyPa
             StackName="dev-order-pipeline", TemplateBody=json.dumps(template), Tags=tags("dev")
         )
         dev = Target("dev", {}, session, None)
-        monkeypatch.setattr(logs, "group_of", lambda _, function: f"group of {function}")
-        assert logs.log_group(dev, "orderprocessor") == f"group of {name}"
+        assert logs.find_function(dev, "orderprocessor") == name
         with pytest.raises(ShopError, match=r"stage dev has no function 'Nope': OrderProcessor\Z"):
-            logs.log_group(dev, "Nope")
+            logs.find_function(dev, "Nope")
         with pytest.raises(ShopError, match="none is deployed"):
-            logs.log_group(Target("test", {}, session, None), "OrderProcessor")
+            logs.find_function(Target("test", {}, session, None), "OrderProcessor")
