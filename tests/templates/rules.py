@@ -45,6 +45,10 @@ _READS_ITEMS = {"kms:Decrypt", "kms:DescribeKey"}
 _WRITES_ITEMS = _READS_ITEMS | {"kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
 _WRITING = {"dynamodb:PartiQLInsert", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 _BUCKET = "AWS::S3::Bucket"
+_RESOURCE_POLICIES = (
+    "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::S3::BucketPolicy", "AWS::SecretsManager::ResourcePolicy",
+)  # fmt: skip
+_API_GATEWAYS_LOG_POLICY = ':iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"]]}]'
 _NOTIFICATIONS = "Custom::BucketNotifications"
 _S3 = "s3.amazonaws.com"
 
@@ -418,6 +422,78 @@ def secrets_are_in_no_template_or_environment(template: Template) -> Iterator[st
                 yield f"{name}: {variable} looks like a secret"
 
 
+def resource_policies_let_in_this_account_only(template: Template) -> Iterator[str]:
+    """Policies of queues, topics, buckets and secrets let in services that act for one resource or this account."""
+    for kind in _RESOURCE_POLICIES:
+        for name, policy in resources(template, kind).items():
+            document = policy.get("PolicyDocument") or policy["ResourcePolicy"]
+            for statement in document["Statement"]:
+                limited = _for_this_account(statement) or _has_source_arn(statement)
+                if statement["Effect"] == "Allow" and not (limited and _is_one_service(statement["Principal"])):
+                    yield f"{name}: lets in {statement['Principal']}"
+
+
+def functions_are_invoked_by_one_source(template: Template) -> Iterator[str]:
+    """A function's own policy lets a service invoke it for one source or for this account, and nobody else."""
+    for name, permission in resources(template, "AWS::Lambda::Permission").items():
+        limited = permission.get("SourceArn") or permission.get("SourceAccount") == {"Ref": "AWS::AccountId"}
+        if not limited or not str(permission["Principal"]).endswith(".amazonaws.com"):
+            yield f"{name}: {permission['Principal']} may invoke it, whoever it acts for"
+
+
+def roles_trust_one_service(template: Template) -> Iterator[str]:
+    """Each role is assumed by one AWS service: no person, no account, nobody by a wildcard."""
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        statements = role["AssumeRolePolicyDocument"]["Statement"]
+        if len(statements) != 1 or not _is_one_service(statements[0]["Principal"]):
+            yield f"{name}: trusts {[statement['Principal'] for statement in statements]}"
+
+
+def roles_have_no_managed_policies(template: Template) -> Iterator[str]:
+    """What a role may do stands in this stack, but for the account's role that API Gateway writes logs by."""
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        policies = json.dumps(role.get("ManagedPolicyArns", []))
+        if policies != "[]" and not policies.endswith(_API_GATEWAYS_LOG_POLICY):
+            yield f"{name}: {policies}"
+
+
+def api_keys_have_a_throttle_and_a_quota(template: Template) -> Iterator[str]:
+    """Every API key is in a usage plan that bounds its rate and its requests of a day."""
+    plans = resources(template, "AWS::ApiGateway::UsagePlan")
+    bounded = {
+        _reference(each["KeyId"])
+        for each in resources(template, "AWS::ApiGateway::UsagePlanKey").values()
+        if {"Throttle", "Quota"} <= plans[_reference(each["UsagePlanId"])].keys()
+    }
+    for name in resources(template, "AWS::ApiGateway::ApiKey").keys() - bounded:
+        yield f"{name}: without a throttle or a quota"
+
+
+def asynchronous_invocations_have_an_end_for_failures(template: Template) -> Iterator[str]:
+    """What a schedule or topic invokes has a failure destination, or fails once and an alarm tells of that."""
+    started = [_reference(schedule["Target"]["Arn"]) for schedule in resources(template, _SCHEDULE).values()]
+    started += [
+        _reference(subscription["Endpoint"])
+        for subscription in resources(template, "AWS::SNS::Subscription").values()
+        if subscription["Protocol"] == "lambda"
+    ]
+    settings = {
+        _reference(each["FunctionName"]): each
+        for each in resources(template, "AWS::Lambda::EventInvokeConfig").values()
+    }
+    alarmed = {
+        _reference(dimension["Value"])
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        if alarm.get("MetricName") == "Errors"
+        for dimension in alarm["Dimensions"]
+    }
+    for name in started:
+        how = settings.get(name, {})
+        fails_once = how.get("MaximumRetryAttempts") == 0 and name in alarmed
+        if not fails_once and not how.get("DestinationConfig", {}).get("OnFailure"):
+            yield f"{name}: its failures end nowhere"
+
+
 def functions_write_nothing_that_starts_them(template: Template) -> Iterator[str]:
     """No role may write objects where a bucket announces new ones: that could go round for ever."""
     for name, notifications in resources(template, _NOTIFICATIONS).items():
@@ -478,6 +554,12 @@ ALL: list[Rule] = [
     security_groups_admit_groups_only,
     networks_have_no_way_out,
     secrets_are_in_no_template_or_environment,
+    resource_policies_let_in_this_account_only,
+    functions_are_invoked_by_one_source,
+    roles_trust_one_service,
+    roles_have_no_managed_policies,
+    api_keys_have_a_throttle_and_a_quota,
+    asynchronous_invocations_have_an_end_for_failures,
     functions_write_nothing_that_starts_them,
     notified_topics_let_in_their_bucket_only,
 ]
@@ -490,6 +572,8 @@ def data_is_kept(template: Template) -> Iterator[str]:
             resource.get("DeletionPolicy") != "Retain" or resource.get("UpdateReplacePolicy") != "Retain"
         ):
             yield f"{name}: goes with its stack"
+        if resource["Type"] == _TABLE and resource["Properties"].get("DeletionProtectionEnabled") is not True:
+            yield f"{name}: may be deleted"
         if resource["Type"] == _DATABASE and not _leaves_a_snapshot(resource):
             yield f"{name}: may be deleted, or goes without a snapshot"
 
@@ -578,6 +662,16 @@ def _for_this_account(statement: dict[str, Any]) -> bool:
     context = json.dumps(condition.get("ArnLike", {}).get(_LOG_GROUP_OF_KEY, ""))
     accounts = (equals.get("aws:SourceAccount"), equals.get("kms:CallerAccount"))
     return {"Ref": "AWS::AccountId"} in accounts or '{"Ref": "AWS::AccountId"}, ":log-group:' in context
+
+
+def _has_source_arn(statement: dict[str, Any]) -> bool:
+    """Whether what the statement allows is only for who acts for one resource, which the template knows."""
+    source = statement.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn")
+    return isinstance(source, dict) and not source.keys().isdisjoint({"Ref", "Fn::GetAtt", "Fn::ImportValue"})
+
+
+def _is_one_service(principal: Any) -> bool:
+    return isinstance(principal, dict) and principal.keys() == {"Service"} and isinstance(principal["Service"], str)
 
 
 def _is_this_account(principal: Any) -> bool:

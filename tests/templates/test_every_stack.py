@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack, aws_sqs
 
+import app as shop_app
 from stacks.settings import STAGES
 from tests.templates import rules
 from tests.templates.synthesis import THREE_SIZES, Template, resources, synthesise, the_only
@@ -43,6 +45,37 @@ CASES = [
 @pytest.mark.parametrize(("stage", "overrides"), CASES)
 def test_nag_finds_nothing_that_nobody_acknowledged(stage: str, overrides: dict[str, str]) -> None:
     assert synthesise(stage, **overrides).findings == []
+
+
+def test_both_packs_look_at_every_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks: list[str] = []
+
+    build_stacks = shop_app.build
+
+    def build(app: App) -> App:
+        build_stacks(app)
+        found = [child for child in app.node.children if isinstance(child, Stack)]
+        stacks.extend(stack.stack_name for stack in found)
+        for stack in found:
+            aws_sqs.Queue(stack, "Bare")
+        return app
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.build", build)
+        findings = synthesise.__wrapped__("dev").findings
+    assert {finding for finding in findings if "/Bare/" in finding} >= {
+        f"{rule}: {stack}/Bare/Resource"
+        for rule in ("AwsSolutions-SQS4", "Serverless-SQSRedrivePolicy")
+        for stack in stacks
+    }
+    assert len(stacks) >= 4
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stacks_are_protected_from_deletion_in_prod_and_only_there(stage: str) -> None:
+    manifest = json.loads((synthesise(stage).folder / "manifest.json").read_text())
+    stacks = [artifact for artifact in manifest["artifacts"].values() if artifact["type"] == "aws:cloudformation:stack"]
+    assert {stack["properties"].get("terminationProtection", False) for stack in stacks} == {stage == "prod"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -130,6 +163,10 @@ def _widen(template: Template, field: str, value: str) -> None:
     _statements(template, "AWS::IAM::Policy")[0][field] = value
 
 
+def _trust(template: Template) -> Any:
+    return _first(template, "AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"][0]
+
+
 BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.log_groups_have_retention, lambda t: _first(t, "AWS::Logs::LogGroup").pop("RetentionInDays")),
     (rules.functions_log_as_json_to_a_declared_group,
@@ -169,6 +206,14 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.apis_are_logged_without_data,
      lambda t: _first(t, "AWS::ApiGateway::Stage")["MethodSettings"][0].update(DataTraceEnabled=True)),
     (rules.api_methods_are_authorised, lambda t: _first(t, "AWS::ApiGateway::Method").pop("ApiKeyRequired")),
+    (rules.api_keys_have_a_throttle_and_a_quota, lambda t: _first(t, "AWS::ApiGateway::UsagePlan").pop("Quota")),
+    (rules.api_keys_have_a_throttle_and_a_quota, lambda t: _first(t, "AWS::ApiGateway::UsagePlan").pop("Throttle")),
+    (rules.api_keys_have_a_throttle_and_a_quota, lambda t: _add(t, "AWS::ApiGateway::ApiKey")),
+    (rules.roles_trust_one_service, lambda t: _trust(t).update(Principal={"AWS": "*"})),
+    (rules.roles_trust_one_service,
+     lambda t: _trust(t).update(Principal={"Service": ["lambda.amazonaws.com", "ec2.amazonaws.com"]})),
+    (rules.roles_have_no_managed_policies,
+     lambda t: _first(t, "AWS::IAM::Role").update(ManagedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"])),
 ]  # fmt: skip
 
 
@@ -260,6 +305,11 @@ REPORT_KEY_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
 ]  # fmt: skip
 
 
+def _letting_sns_in(template: Template) -> Any:
+    policy = the_only(template, "AWS::SQS::QueuePolicy", "SalesQueue")["PolicyDocument"]
+    return next(statement for statement in policy["Statement"] if statement["Effect"] == "Allow")
+
+
 REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.permissions_have_no_wildcard, _drop_the_denial_to_code),
     (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::S3::BucketPolicy").pop(0)),
@@ -273,6 +323,20 @@ REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.schedules_have_an_end_for_failures,
      lambda t: _first(t, "AWS::Scheduler::Schedule")["Target"].pop("RetryPolicy")),
     (rules.schedules_have_an_end_for_failures, _forbid_the_schedule_its_queue),
+    (rules.asynchronous_invocations_have_an_end_for_failures,
+     lambda t: the_only(t, "AWS::Lambda::EventInvokeConfig", "SalesReportEventInvoke").pop("DestinationConfig")),
+    (rules.asynchronous_invocations_have_an_end_for_failures,
+     lambda t: _add(t, "AWS::SNS::Subscription", Protocol="lambda", Endpoint={"Fn::GetAtt": ["SalesRecorder", "Arn"]})),
+    (rules.functions_are_invoked_by_one_source, lambda t: _first(t, "AWS::Lambda::Permission").pop("SourceArn")),
+    (rules.functions_are_invoked_by_one_source,
+     lambda t: _first(t, "AWS::Lambda::Permission").update(Principal="111122223333")),
+    (rules.resource_policies_let_in_this_account_only, lambda t: _letting_sns_in(t).pop("Condition")),
+    (rules.resource_policies_let_in_this_account_only, lambda t: _letting_sns_in(t).update(Principal={"AWS": "*"})),
+    (rules.resource_policies_let_in_this_account_only,
+     lambda t: _letting_sns_in(t)["Condition"]["ArnEquals"].update({"aws:SourceArn": "arn:aws:sns:*:*:*"})),
+    (rules.resource_policies_let_in_this_account_only,
+     lambda t: _statements(t, "AWS::S3::BucketPolicy").append(
+         {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "s3:GetObject"})),
     (rules.buckets_are_private_encrypted_and_versioned,
      lambda t: _bucket(t)["PublicAccessBlockConfiguration"].update(BlockPublicPolicy=False)),
     (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("BucketEncryption")),
@@ -394,6 +458,13 @@ def _keyed(template: Template) -> dict[str, str]:
 
 def _id_of_data_key(template: Template) -> str:
     return next(name for name in resources(template, "AWS::KMS::Key") if name.startswith("DataKey"))
+
+
+def test_a_table_that_may_be_deleted_is_not_kept() -> None:
+    template = copy.deepcopy(synthesise("prod").templates["prod-order-pipeline"])
+    assert not list(rules.data_is_kept(template))
+    _first(template, "AWS::DynamoDB::Table").update(DeletionProtectionEnabled=False)
+    assert list(rules.data_is_kept(template))
 
 
 @pytest.mark.parametrize(
