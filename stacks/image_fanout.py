@@ -93,11 +93,12 @@ class ImageFanoutStack(ShopStack):
             },
         )
         function.allow("s3:GetObject", "s3:GetObjectVersion", on=self._objects(function, _SOURCE_PREFIX))
-        # Without it a missing object is a 403. S3 asks for it then without a prefix, which is in listings only.
+        # Without it a missing object is a 403 instead of a 404, be it an original or a result that is not there yet. S3
+        # does not document whether it then takes the object's key for the prefix that it asks by, or none.
         function.allow(
             "s3:ListBucket",
             on=self._bucket.bucket_arn,
-            conditions={"StringLikeIfExists": {"s3:prefix": f"{_SOURCE_PREFIX}*"}},
+            conditions={"StringLikeIfExists": {"s3:prefix": [f"{_SOURCE_PREFIX}*", f"{target_prefix}*"]}},
         )
         function.allow("s3:GetObject", "s3:PutObject", on=self._objects(function, target_prefix))
         return function

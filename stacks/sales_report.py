@@ -9,7 +9,6 @@ from aws_cdk import (
     Duration,
     aws_apigateway,
     aws_cloudwatch,
-    aws_lambda_destinations,
     aws_ssm,
 )
 from constructs import Construct
@@ -18,6 +17,7 @@ from stacks.constructs.bucket import SecureBucket
 from stacks.constructs.custom_resource import answered_by
 from stacks.constructs.data_key import MESSAGES
 from stacks.constructs.database import READ_SECRET, Database, DatabaseNetwork, UserSecret
+from stacks.constructs.failure_destination import FailedInvocations
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue, WorkQueue
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
@@ -305,7 +305,7 @@ class SalesReportStack(ShopStack):
         report.configure_async_invoke(
             retry_attempts=_ASYNC_RETRIES,
             max_event_age=_ASYNC_MAX_AGE,
-            on_failure=aws_lambda_destinations.SqsDestination(failures),
+            on_failure=FailedInvocations(failures),
         )
         let_use_data_key(report.execution_role, MESSAGES)
         acknowledge(report, "Serverless-LambdaDLQ", "It has a failure destination, which tells more.")

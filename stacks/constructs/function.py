@@ -77,7 +77,7 @@ class PythonFunction(aws_lambda.Function):
         acknowledge(role, "AwsSolutions-IAM5[Resource::*]", why)
 
     def allow(
-        self, *actions: str, on: str | list[str], conditions: Mapping[str, Mapping[str, str]] | None = None
+        self, *actions: str, on: str | list[str], conditions: Mapping[str, Mapping[str, str | list[str]]] | None = None
     ) -> None:
         """Lets the function do exactly these actions on exactly these resources (ARNs), where the conditions hold."""
         resources = [on] if isinstance(on, str) else on

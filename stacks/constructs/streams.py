@@ -1,10 +1,10 @@
 """A table's stream and the function that reads the new items from it."""
 
 from aws_cdk import Duration, Stack, aws_cloudwatch, aws_dynamodb, aws_lambda
-from aws_cdk.aws_lambda_event_sources import SqsDlq
 from constructs import Construct
 
 from stacks.constructs.data_key import MESSAGES, READING
+from stacks.constructs.failure_destination import DiscardedBatches
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue
 from stacks.constructs.shop_stack import acknowledge, let_use_data_key
@@ -59,5 +59,5 @@ def read_new_items(
         retry_attempts=retry_attempts,
         max_record_age=Duration.seconds(max_record_age_seconds),
         report_batch_item_failures=True,
-        on_failure=SqsDlq(failures),
+        on_failure=DiscardedBatches(failures),
     )

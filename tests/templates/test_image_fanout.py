@@ -228,7 +228,8 @@ def test_a_function_may_do_exactly_this(template: Template, queue: str, function
     assert _statements(template, function) == [
         *_own_logs_and_traces(template, function),
         _allow(["s3:GetObject", "s3:GetObjectVersion"], {"Fn::Join": ["", [bucket, "/ingest/*"]]}),
-        _allow("s3:ListBucket", bucket) | {"Condition": {"StringLikeIfExists": {"s3:prefix": "ingest/*"}}},
+        _allow("s3:ListBucket", bucket)
+        | {"Condition": {"StringLikeIfExists": {"s3:prefix": ["ingest/*", f"{PREFIXES[function]}/*"]}}},
         _allow(["s3:GetObject", "s3:PutObject"], {"Fn::Join": ["", [bucket, f"/{PREFIXES[function]}/*"]]}),
         _allow(["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], source),
     ]
