@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PROBED = [gap.key for gap in GAPS if not gap.not_probed]
 _MENDED = [gap.key for gap in GAPS if gap.mend and not gap.not_probed]
 _AT_ONCE = 6
-_SECONDS = 120
+_SECONDS = 180
 
 Looks = dict[str, Future[Any]]
 

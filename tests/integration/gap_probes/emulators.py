@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from shop.local.cloud import Cloud
     from shop.local.paths import Paths
 
+PATIENCE_SECONDS = 90.0
+"""For what an emulator does within ten seconds, on a machine that others keep busy."""
+
 _SESSION = threading.Lock()
 _STOP_SECONDS = 10
 _TRUST = tuple({"Effect": "Allow", "Principal": {kind: "*"}, "Action": "sts:AssumeRole"} for kind in ("Service", "AWS"))
@@ -133,7 +136,7 @@ class Emulator:
             described = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
             return described if described["StackStatus"] in _ENDS else None
 
-        described = eventually(look)
+        described = eventually(look, timeout=PATIENCE_SECONDS)
         outputs = {item["OutputKey"]: item["OutputValue"] for item in described.get("Outputs", [])}
         return {**outputs, "StackName": stack, "StackStatus": described["StackStatus"]}
 
@@ -147,7 +150,7 @@ class Emulator:
             status = stacks.describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"]
             return status if status in {"DELETE_COMPLETE", "DELETE_FAILED"} else None
 
-        return eventually(look)
+        return eventually(look, timeout=PATIENCE_SECONDS)
 
     def role(self, *statements: dict[str, Any]) -> str:
         """The ARN of a new role with these statements, which any service and the account may assume."""

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.gap_probes.emulators import allow, refusal, unique
+from tests.integration.gap_probes.emulators import PATIENCE_SECONDS, allow, refusal, unique
 from tests.integration.gap_probes.registry import probe
 from tests.polling import eventually
 
@@ -126,7 +126,11 @@ def _schedule(emulator: Emulator, role: str, function: str, **more: Any) -> str:
 
 
 def _ran(emulator: Emulator, function: str) -> list[str]:
-    return eventually(lambda: [line for line in emulator.logged(function) if "REPORT" in line or "event:" in line])
+    """The lines that the function's first invocation logs at its end."""
+    return eventually(
+        lambda: [line for line in emulator.logged(function) if "REPORT" in line or "event:" in line],
+        timeout=PATIENCE_SECONDS,
+    )
 
 
 @probe("scheduled-failures", aws=True, emulator=False)
@@ -134,7 +138,7 @@ def _whether_the_failure_of_a_scheduled_function_is_recorded(emulator: Emulator)
     function, url = _with_destination(emulator)
     _schedule(emulator, emulator.role(allow("lambda:InvokeFunction")), function)
     _ran(emulator, function)
-    return bool(_record(emulator, url, 2))
+    return bool(_record(emulator, url, 5))
 
 
 @probe("schedule-role", aws=False, emulator=True)
@@ -149,7 +153,9 @@ def _whether_a_context_attribute_of_an_input_stays_as_it_is_written(emulator: Em
     function = emulator.function(_LOGS_EVENT)
     role = emulator.role(allow("lambda:InvokeFunction"))
     _schedule(emulator, role, function, Input='{"at": "<aws.scheduler.scheduled-time>"}')
-    lines = eventually(lambda: [line for line in emulator.logged(function) if "event:" in line])
+    lines = eventually(
+        lambda: [line for line in emulator.logged(function) if "event:" in line], timeout=PATIENCE_SECONDS
+    )
     return "<aws.scheduler.scheduled-time>" in lines[0]
 
 
@@ -205,7 +211,7 @@ def _batches(emulator: Emulator, function: str, *, at_least: int) -> list[list[s
         lines = [line.partition("batch:")[2] for line in emulator.logged(function) if "batch:" in line]
         return [line.strip().split() for line in lines] if len(lines) >= at_least else None
 
-    return eventually(look)
+    return eventually(look, timeout=PATIENCE_SECONDS)
 
 
 _LOGS_BATCH = """
