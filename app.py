@@ -7,6 +7,7 @@ from cdk_nag import WriteNagSuppressionsToCloudFormationAspect
 
 from stacks.constructs.packages import PackageError
 from stacks.image_fanout import ImageFanoutStack
+from stacks.operations import OperationsStack
 from stacks.order_pipeline import OrderPipelineStack
 from stacks.order_service import OrderServiceStack
 from stacks.sales_report import SalesReportStack
@@ -17,9 +18,10 @@ def build(app: App) -> App:
     """Adds the stage's stacks to the app."""
     settings = load_settings(app.node.get_all_context())
     pipeline = OrderPipelineStack(app, settings)
-    OrderServiceStack(app, settings, log_role=pipeline.log_role)
-    SalesReportStack(app, settings, order_topic=pipeline.topic, log_role=pipeline.log_role)
-    ImageFanoutStack(app, settings)
+    service = OrderServiceStack(app, settings, log_role=pipeline.log_role)
+    report = SalesReportStack(app, settings, order_topic=pipeline.topic, log_role=pipeline.log_role)
+    images = ImageFanoutStack(app, settings)
+    OperationsStack(app, settings, systems=[pipeline, service, report, images], stream_readers=[pipeline.notifier])
     # Why a finding of cdk-nag stands goes with the template, for whoever checks that.
     Aspects.of(app).add(WriteNagSuppressionsToCloudFormationAspect())
     return app

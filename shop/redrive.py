@@ -42,7 +42,7 @@ from shop.json_merge_patch import NotEditable, Patch, edit
 from shop.move_task import move
 from shop.order_rules import InvalidEvent, StoredOrder, announce, read_day
 from shop.output import plural
-from shop.sales_dead_letters import REPORTS, SALES, SCHEDULE, check_sale, read_run
+from shop.sales_dead_letters import REPORTS, SALES, SCHEDULE, check_sale, is_watch, read_run
 from shop.target import Target
 
 if TYPE_CHECKING:
@@ -401,6 +401,8 @@ def _failed_report(where: Target, message: "MessageTypeDef") -> _Delivery:
 
 
 def _missed_report(where: Target, message: "MessageTypeDef") -> _Delivery:
+    if is_watch(message["Body"]):
+        raise _Refused("only asked whether the day's report was mailed: see that it was, then purge")
     return _start_report(where, message["Body"].encode())
 
 

@@ -42,7 +42,7 @@ _NOT_QUEUED = '{"message": "The order could not be queued. Send it again."}'
 
 
 class OrderPipelineStack(ShopStack):
-    """Takes orders in, loses none, stores each once and announces it on `topic`.
+    """Takes orders in, loses none, stores each once and announces it on `topic`, which is what `notifier` does.
 
     `log_role` is the account's role for API Gateway's logs.
     """
@@ -70,10 +70,10 @@ class OrderPipelineStack(ShopStack):
         api_role = self._api_role(orders.queue)
         orders.restrict_to(senders=[api_role, simulator.execution_role], operators=settings.operator_principal_arns)
         self.log_role = ApiGatewayLogRole(self, "ApiGatewayLogs")
-        endpoint, api_key = self._api(orders.queue, api_role)
+        endpoint, api_key = self._api(orders.queue, api_role, alarms)
 
         self.topic = self._topic(key)
-        notifier, unannounced = self._notifier(table, self.topic, alarms)
+        self.notifier, unannounced = self._notifier(table, self.topic, alarms)
 
         self.output("OrdersEndpoint", endpoint, "POST an order here")
         self.output("OrdersApiKeyId", api_key.key_id, "The API key's id; its value is for x-api-key")
@@ -83,7 +83,7 @@ class OrderPipelineStack(ShopStack):
         self.output("OrdersTableName", table.table_name, "Stored orders")
         self.output("OrderTopicArn", self.topic.topic_arn, "Announcements of stored orders")
         self.output("OrderProcessorFunctionName", processor.function_name, "Stores orders")
-        self.output("OrderNotifierFunctionName", notifier.function_name, "Announces orders")
+        self.output("OrderNotifierFunctionName", self.notifier.function_name, "Announces orders")
         self.output("OrderSimulatorFunctionName", simulator.function_name, "Sends made-up orders")
 
     def _processor(self, table: Table) -> PythonFunction:
@@ -124,7 +124,7 @@ class OrderPipelineStack(ShopStack):
         allow_sending(role, queue)
         return role
 
-    def _api(self, queue: aws_sqs.Queue, role: aws_iam.Role) -> tuple[str, aws_apigateway.IApiKey]:
+    def _api(self, queue: aws_sqs.Queue, role: aws_iam.Role, alarms: Alarms) -> tuple[str, aws_apigateway.IApiKey]:
         api = RestApi(
             self,
             "OrdersApi",
@@ -160,6 +160,11 @@ class OrderPipelineStack(ShopStack):
             "RefusedBody",
             type=aws_apigateway.ResponseType.BAD_REQUEST_BODY,
             templates={"application/json": '{"message": "$context.error.validationErrorString"}'},
+        )
+        api.alarm_when_failing_or_slow(
+            alarms,
+            says="More than one order in a hundred is answered with a 5xx: it was not queued.",
+            entry="orders-are-not-accepted",
         )
         key = api.add_key(
             key_description=f"Sends orders to stage {self.settings.stage}",

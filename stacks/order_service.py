@@ -1,6 +1,6 @@
 """The order service: an API → a function → a table of its own."""
 
-from aws_cdk import Duration, aws_apigateway, aws_cloudwatch
+from aws_cdk import aws_apigateway
 from aws_cdk.aws_apigateway import AuthorizationType
 from constructs import Construct
 
@@ -11,9 +11,6 @@ from stacks.constructs.shop_stack import ShopStack, acknowledge, let_use_data_ke
 from stacks.constructs.table import Table
 from stacks.constructs.topics import Alarms, TopicKey
 from stacks.settings import Settings
-
-_FAILING_SHARE = 0.01
-"""Of all requests: one failure is an alarm where few come, and a rare fault of AWS is none where many do."""
 
 
 class OrderServiceStack(ShopStack):
@@ -29,11 +26,8 @@ class OrderServiceStack(ShopStack):
         table = Table(self, "OrderServiceTable", partition_key="id")
         service = self._service(table)
         api = self._api(service, log_role)
-        alarms.when_above(
-            "OrderServiceFails",
-            # The average of this metric is the share of requests that it counts (Amazon API Gateway metrics).
-            api.metric_server_error(period=Duration.minutes(5), statistic=aws_cloudwatch.Stats.AVERAGE),
-            _FAILING_SHARE,
+        api.alarm_when_failing_or_slow(
+            alarms,
             says="The order service answers more than one request in a hundred with a 5xx.",
             entry="the-order-service-fails",
         )

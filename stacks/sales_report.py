@@ -38,6 +38,11 @@ _BESIDE_THE_QUERY_SECONDS = 10
 _BESIDE_THE_EXTRACTOR_SECONDS = 30
 """For the report's cold start, the text, the bucket and the topic."""
 _API_SECONDS = 10
+_WATCH_SECONDS = 30
+_WATCH = {"purpose": "watch"}
+"""In the event of a look whether the report was mailed: a redrive must start no report for it, which mails again."""
+_MAILED_PREFIX = "mailed/"
+"""Where the report notes that a day's was mailed (`lambdas/shared/report_days.py`)."""
 _MIGRATION_SECONDS = 840
 _SETUP_SECONDS = 900
 """AWS Lambda's longest; what the migration leaves is for reading secrets and answering CloudFormation."""
@@ -65,6 +70,7 @@ class SalesReportStack(ShopStack):
         self._database = Database(
             self, "Database", network=self._network, name=_DATABASE_NAME, master_user=_MASTER_USER
         )
+        self._database.alarm_when_short(alarms)
         self._secrets = self._user_secrets()
         migration = self._migration()
         recorder = self._recorder()
@@ -79,7 +85,8 @@ class SalesReportStack(ShopStack):
         failed = self._end_failures(report, alarms)
         missed = self._missed_reports(alarms)
         schedule = self._schedule(report, missed)
-        endpoint = self._api(report, log_role)
+        self._watch(bucket, missed, alarms)
+        endpoint = self._api(report, log_role, alarms)
         for newer in (recorder, extractor, schedule):
             newer.node.add_dependency(migration)  # new code meets the new schema
 
@@ -275,15 +282,20 @@ class SalesReportStack(ShopStack):
         # The call is authorised on the path as it was asked for; both ways to write it mean the same.
         report.allow("ssm:GetParametersByPath", on=[parameters, parameters.rstrip("/")])
         report.allow("lambda:InvokeFunction", on=extractor.function_arn)
-        report.allow("s3:PutObject", on=bucket.arn_for_objects("reports/*"))
-        bucket_id = self.resolve(bucket.bucket_arn)["Fn::GetAtt"][0]
-        acknowledge(
-            report.execution_role,
-            f"AwsSolutions-IAM5[Resource::<{bucket_id}.Arn>/reports/*]",
-            "Each day's report has a key of its own under this prefix.",
-        )
+        for prefix in ("reports/", _MAILED_PREFIX):
+            report.allow("s3:PutObject", on=self._days_under(prefix, bucket, report))
         topic.allow_publishing_by(report)
         return report
+
+    def _days_under(self, prefix: str, bucket: SecureBucket, function: PythonFunction) -> str:
+        """The ARN pattern of the objects under a prefix, which the function's role is then known to need."""
+        bucket_id = self.resolve(bucket.bucket_arn)["Fn::GetAtt"][0]
+        acknowledge(
+            function.execution_role,
+            f"AwsSolutions-IAM5[Resource::<{bucket_id}.Arn>/{prefix}*]",
+            "Each day has a key of its own under this prefix.",
+        )
+        return bucket.arn_for_objects(f"{prefix}*")
 
     def _connection_parameters(self) -> str:
         """Where and as whom to read the database, in Parameter Store; gives their path."""
@@ -338,7 +350,47 @@ class SalesReportStack(ShopStack):
             failures=missed,
         )
 
-    def _api(self, report: PythonFunction, log_role: ApiGatewayLogRole) -> str:
+    def _watch(self, bucket: SecureBucket, missed: DeadLetterQueue, alarms: Alarms) -> None:
+        """Each day, some time after the report, tells somebody if it was not mailed, whatever the reason."""
+        watch = PythonFunction(
+            self,
+            "ReportWatch",
+            folder="sales_report_watch",
+            description="Fails where the day's sales report was not mailed",
+            memory_mb=_SMALL_FUNCTION_MB,
+            timeout_seconds=_WATCH_SECONDS,
+            environment={"SALES_REPORTS_BUCKET": bucket.bucket_name, "SHOP_TIME_ZONE": self.settings.time_zone},
+        )
+        watch.allow("s3:GetObject", on=self._days_under(_MAILED_PREFIX, bucket, watch))
+        # Without it a missing object is a 403. S3 asks for it then without a prefix, which is in listings only.
+        watch.allow(
+            "s3:ListBucket",
+            on=bucket.bucket_arn,
+            conditions={"StringLikeIfExists": {"s3:prefix": f"{_MAILED_PREFIX}*"}},
+        )
+        # It fails on purpose, and a second look a minute later would see nothing else.
+        watch.configure_async_invoke(retry_attempts=0)
+        for rule in ("Serverless-LambdaDLQ", "Serverless-LambdaAsyncFailureDestination"):
+            acknowledge(watch, rule, "That it failed is all there is to know, and the alarm tells it.")
+        alarms.when_above(
+            "SalesReportNotSent",
+            watch.metric_errors(period=Duration.minutes(5), statistic=aws_cloudwatch.Stats.SUM),
+            0,
+            says="Yesterday's sales report has not been mailed.",
+            entry="the-sales-report-was-not-sent",
+        )
+        FunctionSchedule(
+            self,
+            "ReportDue",
+            function=watch,
+            description=f"Looks whether the sales report was mailed, stage {self.settings.stage}",
+            expression=self.settings.report_due,
+            payload={"scheduled_time": SCHEDULED_TIME, **_WATCH},
+            failures=missed,
+        )
+        self.output("ReportWatchFunctionName", watch.function_name, "Fails where a report was not mailed")
+
+    def _api(self, report: PythonFunction, log_role: ApiGatewayLogRole, alarms: Alarms) -> str:
         """POST /report, which starts the report and does not wait for it; gives its URL."""
         starter = PythonFunction(
             self,
@@ -366,6 +418,11 @@ class SalesReportStack(ShopStack):
             "POST",
             aws_apigateway.LambdaIntegration(starter, allow_test_invoke=False),
             authorization_type=aws_apigateway.AuthorizationType.IAM,
+        )
+        api.alarm_when_failing_or_slow(
+            alarms,
+            says="More than one request in a hundred for a sales report is answered with a 5xx.",
+            entry="sales-reports-cannot-be-asked-for",
         )
         acknowledge(method, "AwsSolutions-COG4", "Programs and operators call it by AWS_IAM; it has no user accounts.")
         acknowledge(api, "AwsSolutions-APIG2", "The function checks the body, and answers by name.")

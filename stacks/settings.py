@@ -140,6 +140,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where the shop's days begin and end: a name of the IANA time zone database."""
     report_schedule: ScheduleExpression = "cron(0 2 * * ? *)"
     """When the report of the day before is made, in the shop's time zone."""
+    report_due: ScheduleExpression = "cron(0 6 * * ? *)"
+    """When somebody is told that the report of the day before was not mailed: later than it is made, same zone."""
     report_emails: tuple[Email, ...] = ()
     report_query_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
     report_api_requests_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 5

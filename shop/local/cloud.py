@@ -33,6 +33,8 @@ ROOT_ACCESS_KEY_ID = "test"
 ROOT_SECRET_ACCESS_KEY = "test"  # noqa: S105
 STAGE = "local"
 SALES_REPORT_STACK = f"{STAGE}-sales-report"
+_WITHOUT_DATABASE = (SALES_REPORT_STACK, f"{STAGE}-operations")
+"""What is left out where there is no database; the second is a dashboard of all others and reads their outputs."""
 
 
 class LocalCloudError(ShopError):
@@ -93,7 +95,7 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
         if served:
             database.wait(paths, served)
         cloud = _cloud(paths, running)
-        deployment.deploy(paths, cloud, progress, without=() if served else (SALES_REPORT_STACK,))
+        deployment.deploy(paths, cloud, progress, without=() if served else _WITHOUT_DATABASE)
         mailbox.subscribe(cloud)
         mailbox.restore(cloud, paths.mailbox_json)
         write_json(paths.outputs_json, deployment.outputs(cloud))

@@ -1,10 +1,11 @@
 """The network without a way out, and the database in it that only the functions of that network reach."""
 
-from aws_cdk import Duration, RemovalPolicy, Stack, aws_ec2, aws_rds, aws_secretsmanager
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_cloudwatch, aws_ec2, aws_rds, aws_secretsmanager
 from constructs import Construct
 
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.shop_stack import acknowledge, log_group, removal_policy, settings_of
+from stacks.constructs.topics import Alarms
 
 PORT = 3306
 READ_SECRET = "secretsmanager:GetSecretValue"  # noqa: S105 - the name of an action
@@ -23,6 +24,23 @@ _PARAMETERS = {
     "character_set_server": "utf8mb4",
     "time_zone": "UTC",
 }
+
+
+_GIBIBYTE = 1024**3
+_LEAST_FREE_SHARE = 0.1
+_STORAGE_PERIODS = 6
+"""Below a tenth, RDS enlarges the storage by itself, within minutes (Amazon RDS User Guide, "Managing capacity
+automatically with Amazon RDS storage autoscaling"). Half an hour later it has not: it is at its bound, or was enlarged
+less than six hours ago. The tenth is of the storage to begin with, so the alarm comes later once that has grown."""
+_BUSY_PERCENT = 80
+_BUSY_PERIODS = 3
+"""A report or a backlog of sales may use all of it for a few minutes, which harms nobody."""
+_CONNECTIONS_A_RECORDER = 2
+"""One is in use, and one may stay open in an environment of the function that Lambda has retired but not ended."""
+_OTHER_CONNECTIONS = 10
+"""For reports, migrations, RDS itself and a person. What the sum leaves to the server's own limit depends on the
+instance's memory (Amazon RDS User Guide, "Maximum number of database connections": the memory in bytes / 12,582,880 for
+MariaDB, less than 85 for one GiB): with the stages that ship it is less than half of that."""
 
 
 class DatabaseNetwork(Construct):
@@ -136,7 +154,37 @@ class Database(Construct):
         self.url = f"{instance.db_instance_endpoint_address}:{instance.db_instance_endpoint_port}"
         assert instance.instance_resource_id  # noqa: S101 - of an instance made here; for the type checker
         self.resource_id: str = instance.instance_resource_id
+        self.instance = instance
         self._acknowledge(instance)
+
+    def alarm_when_short(self, alarms: Alarms) -> None:
+        """Alarms when storage, processor time or connections run out."""
+        settings = settings_of(self)
+        period = Duration.minutes(5)
+        alarms.when_below(
+            "DatabaseStorageLow",
+            self.instance.metric_free_storage_space(period=period, statistic=aws_cloudwatch.Stats.MINIMUM),
+            _LEAST_FREE_SHARE * settings.database_storage_gb * _GIBIBYTE,
+            periods=_STORAGE_PERIODS,
+            says="The database's storage has been nearly full for half an hour, and has not grown by itself.",
+            entry="the-databases-storage-is-low",
+        )
+        alarms.when_above(
+            "DatabaseBusy",
+            self.instance.metric_cpu_utilization(period=period, statistic=aws_cloudwatch.Stats.AVERAGE),
+            _BUSY_PERCENT,
+            periods=_BUSY_PERIODS,
+            says=f"The database's processors have been more than {_BUSY_PERCENT} % busy for fifteen minutes.",
+            entry="the-database-is-busy",
+        )
+        alarms.when_above(
+            "DatabaseConnectionsHigh",
+            self.instance.metric_database_connections(period=period, statistic=aws_cloudwatch.Stats.MAXIMUM),
+            _CONNECTIONS_A_RECORDER * settings.sales_recorder_max_concurrency + _OTHER_CONNECTIONS,
+            periods=_BUSY_PERIODS,
+            says="The database has had more connections for fifteen minutes than the shop's functions account for.",
+            entry="the-database-has-many-connections",
+        )
 
     def allow_sign_in(self, function: PythonFunction, user: str) -> None:
         """Lets the function sign in as this user by IAM database authentication, and as no other."""

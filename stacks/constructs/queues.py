@@ -48,7 +48,8 @@ class DeadLetterQueue(aws_sqs.Queue):
         )
         for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
             acknowledge(self, rule, "This is where failures end: a person redrives from here.")
-        alarms.when_above(f"{_name_in_stack(self)}NotEmpty", depth, 0, says=says, entry=runbook_entry)
+        self.name_in_stack = _name_in_stack(self)
+        alarms.when_above(f"{self.name_in_stack}NotEmpty", depth, 0, says=says, entry=runbook_entry)
 
 
 class WorkQueue(Construct):
@@ -57,6 +58,7 @@ class WorkQueue(Construct):
     Visibility timeout follows from the function's timeout. The function answers with the messages that failed
     (partial batch responses); each is tried three times and then ends in the dead-letter queue. A second alarm tells
     when messages wait and nobody works on them, because then no try is counted and they would expire in the queue.
+    Two more tell of a function that keeps failing whole, or is throttled, which counts as a try.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class WorkQueue(Construct):
         # A message that is tried and fails is gone after as many visibility timeouts as it has tries.
         longest = max(_OLDEST_WAITS_SECONDS, (_MAX_RECEIVES + 1) * visibility_seconds)
         alarms.when_above(f"{construct_id}Waiting", age, longest, says=waiting_say, entry=waiting_entry)
+        alarms.when_not_working(worker)
         self._worker = worker
         worker.allow(*_WHAT_A_MAPPING_DOES, on=self.queue.queue_arn)
         let_use_data_key(worker.execution_role, MESSAGES)

@@ -2,12 +2,15 @@
 
 import json
 
-from aws_cdk import RemovalPolicy, aws_apigateway, aws_iam
+from aws_cdk import Duration, RemovalPolicy, aws_apigateway, aws_cloudwatch, aws_iam
 from aws_cdk.aws_apigateway import ResponseType
 from constructs import Construct
 
 from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
+from stacks.constructs.topics import Alarms
 
+SLOWEST = "p99"
+"""The statistic that tells how slow an API is: one request in a hundred is slower."""
 _DEPLOYMENT_STAGE = "v1"
 _LOG_POLICY = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 _ACCESS_LOG = {
@@ -43,6 +46,16 @@ _FAILURE = {
     "message": "The request failed, and may have been carried out.",
     "requestId": "$context.requestId",
 }
+
+
+_ALARM_PERIOD = Duration.minutes(5)
+_FAILING_SHARE = 0.01
+"""Of all requests: one failure is an alarm where few come, and a rare fault of AWS is none where many do."""
+_SLOW_MS = 3_000
+"""Well above a cold start, which takes about a second with the memory that our functions have, and below the time that
+clients commonly wait."""
+_SLOW_PERIODS = 3
+"""Where few requests come, a cold start is the 99th percentile of its five minutes, but not of three in a row."""
 
 
 class ApiGatewayLogRole(Construct):
@@ -129,6 +142,29 @@ class RestApi(aws_apigateway.RestApi):
         plan.add_api_stage(stage=self.deployment_stage)
         plan.add_api_key(key)
         return key
+
+    def alarm_when_failing_or_slow(self, alarms: Alarms, *, says: str, entry: str) -> None:
+        """Alarms when more than one request in a hundred fails on our side (5xx), and when answers stay slow.
+
+        `says` and `entry` are of the failing; slow APIs have one runbook entry together.
+        """
+        alarms.when_above(
+            f"{self.node.id}Fails",
+            # The average of this metric is the share of requests that it counts (Amazon API Gateway metrics).
+            self.metric_server_error(period=_ALARM_PERIOD, statistic=aws_cloudwatch.Stats.AVERAGE),
+            _FAILING_SHARE,
+            says=says,
+            entry=entry,
+        )
+        alarms.when_above(
+            f"{self.node.id}Slow",
+            self.metric_latency(period=_ALARM_PERIOD, statistic=SLOWEST),
+            _SLOW_MS,
+            periods=_SLOW_PERIODS,
+            says=f"The slowest hundredth of {self.node.id}'s requests has taken over {_SLOW_MS // 1_000} seconds for "
+            "fifteen minutes.",
+            entry="an-api-is-slow",
+        )
 
     def answer_like_our_functions(self) -> None:
         """Gives API Gateway's own errors the form of our functions' (`error`, `message`): a client reads one form."""

@@ -31,7 +31,7 @@ def read_new_items(
 
     A batch that fails is cut in two and tried again (after the first failed record, where the function names it)
     until retries or age run out; then its place in the stream goes to `failures`. An alarm tells when the reader falls
-    behind, because records that nobody reads expire.
+    behind, because records that nobody reads expire; two more, when it keeps failing whole or is throttled.
     """
     stream = table.table_stream_arn
     assert stream  # noqa: S101 - the table has a stream; for the type checker
@@ -47,6 +47,7 @@ def read_new_items(
     acknowledge(reader, "Serverless-LambdaDLQ", "Never invoked asynchronously; what fails goes to the failure queue.")
     age = reader.metric("IteratorAge", period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM)
     alarms.when_above(f"{reader.node.id}Behind", age, _BEHIND.to_milliseconds(), says=behind_says, entry=behind_entry)
+    alarms.when_not_working(reader)
     aws_lambda.EventSourceMapping(
         scope,
         f"{reader.node.id}Mapping",

@@ -13,6 +13,11 @@ _USE_OF_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
 """What a publisher needs (Amazon SNS, "Key management": permissions for encrypted topics)."""
 
 
+_FIVE_MINUTES = Duration.minutes(5)
+_KEEPS_ON = 3
+"""Periods of five minutes: by then a service's short fault is over, and a batch has been tried three times."""
+
+
 class TopicKey(aws_kms.Key):
     """The key of a stack's topics: AWS services that publish may use it on behalf of this account only."""
 
@@ -73,28 +78,99 @@ class SecureTopic(aws_sns.Topic):
 
 
 class Alarms(Construct):
-    """The stack's alarms and the topic that each of them tells, with the stage's `alarm_email` subscribed to it."""
+    """The stack's alarms and the topic that each of them tells, with the stage's `alarm_email` subscribed to it.
+
+    Each is named `<stack>-<construct id>`, so that a mail's subject says where it comes from; `names` has them all.
+    Each takes a period without data for a good one: what nobody used, failed nobody, and what should have been used
+    has an alarm on the age of what waits for it.
+    """
 
     SERVICE = "cloudwatch.amazonaws.com"
 
     def __init__(self, scope: Construct, construct_id: str, *, key: TopicKey) -> None:
         super().__init__(scope, construct_id)
+        self.names: list[str] = []
         email = settings_of(scope).alarm_email
         self.topic = SecureTopic(self, "Topic", key=key, display_name="Shop alarms", emails=[email] if email else [])
         self.topic.allow_publishing_by_service(self.SERVICE)
 
     def when_above(
-        self, construct_id: str, metric: aws_cloudwatch.Metric, threshold: float, *, says: str, entry: str
+        self,
+        construct_id: str,
+        metric: aws_cloudwatch.Metric,
+        threshold: float,
+        *,
+        says: str,
+        entry: str,
+        periods: int = 1,
     ) -> None:
-        """Alarms as long as the metric is above the threshold; `entry` is the heading's anchor in the runbook."""
+        """Alarms once the metric has been above the threshold for so many of its periods in a row, until it is not.
+
+        `entry` is the heading's anchor in the runbook.
+        """
+        comparison = aws_cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
+        self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
+
+    def when_below(
+        self,
+        construct_id: str,
+        metric: aws_cloudwatch.Metric,
+        threshold: float,
+        *,
+        says: str,
+        entry: str,
+        periods: int = 1,
+    ) -> None:
+        """Like `when_above`, for a metric that is below the threshold."""
+        comparison = aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+        self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
+
+    def when_not_working(self, function: PythonFunction) -> None:
+        """Alarms when a function that an event source calls keeps failing as a whole, or is kept from running.
+
+        Of a source that tries again: one failed run is over with the next. What fails for good has its own alarm where
+        it ends; these tell of a function that dies again and again while other tries get through.
+        """
+        name = function.node.id
+        self.when_above(
+            f"{name}Fails",
+            function.metric_errors(period=_FIVE_MINUTES, statistic=aws_cloudwatch.Stats.SUM),
+            0,
+            periods=_KEEPS_ON,
+            says=f"{name} has failed in each five minutes of the last fifteen.",
+            entry="a-function-keeps-failing",
+        )
+        self.when_above(
+            f"{name}Throttled",
+            function.metric_throttles(period=_FIVE_MINUTES, statistic=aws_cloudwatch.Stats.SUM),
+            0,
+            periods=_KEEPS_ON,
+            says=f"Lambda has refused to run {name} in each five minutes of the last fifteen.",
+            entry="a-function-is-throttled",
+        )
+
+    def _add(
+        self,
+        construct_id: str,
+        metric: aws_cloudwatch.Metric,
+        threshold: float,
+        comparison: aws_cloudwatch.ComparisonOperator,
+        *,
+        says: str,
+        entry: str,
+        periods: int,
+    ) -> None:
+        name = f"{Stack.of(self).stack_name}-{construct_id}"
+        self.names.append(name)
         alarm = aws_cloudwatch.Alarm(
             self,
             construct_id,
+            alarm_name=name,
             alarm_description=f"{says} Runbook: docs/runbook.md#{entry}",
             metric=metric,
             threshold=threshold,
-            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
+            comparison_operator=comparison,
+            evaluation_periods=periods,
             treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         alarm.add_alarm_action(aws_cloudwatch_actions.SnsAction(self.topic))

@@ -82,6 +82,12 @@ def resources(template: Template, resource_type: str) -> dict[str, dict[str, Any
     }
 
 
+def own_outputs(template: Template) -> dict[str, Any]:
+    """The template's outputs but those that the CDK adds for what another stack takes from this one."""
+    of_the_cdk = ("ExportsOutput", "PublishOutput")
+    return {key: output for key, output in template["Outputs"].items() if not key.startswith(of_the_cdk)}
+
+
 def the_only(template: Template, resource_type: str, name_starts: str = "") -> dict[str, Any]:
     """The properties of the one resource of that type whose logical id starts so."""
     found = {name: properties for name, properties in resources(template, resource_type).items()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import STAGES, load_settings
-from tests.templates.synthesis import THREE_SIZES, Template, resources, synthesise, the_only
+from tests.templates.synthesis import THREE_SIZES, Template, own_outputs, resources, synthesise, the_only
 
 pytestmark = pytest.mark.xdist_group("templates")
 
@@ -33,11 +33,11 @@ def _outputs(sizes: dict[str, str]) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_outputs_are_those_that_others_rely_on(stage: str) -> None:
-    assert set(fanout(stage)["Outputs"]) == _outputs(SIZES)
+    assert set(own_outputs(fanout(stage))) == _outputs(SIZES)
 
 
 def test_outputs_lead_to_what_they_name(template: Template) -> None:
-    led_to = {key: _name(_target(output["Value"])) for key, output in template["Outputs"].items()}
+    led_to = {key: _name(_target(output["Value"])) for key, output in own_outputs(template).items()}
     assert led_to == {
         "ImagesBucketName": "Images",
         "ResizeTopicArn": "ResizeTopic",
@@ -264,7 +264,7 @@ def test_both_sizes_are_one_package(template: Template) -> None:
 
 def test_an_entry_in_settings_makes_all_that_a_size_needs() -> None:
     two, three = fanout(), fanout(image_sizes=THREE_SIZES)
-    assert set(three["Outputs"]) == _outputs(SIZES | {"ShopWindow": "CreateBanner"})
+    assert set(own_outputs(three)) == _outputs(SIZES | {"ShopWindow": "CreateBanner"})
     added = {
         (resource["Type"], _name(name)) for name, resource in three["Resources"].items() if name not in two["Resources"]
     }
@@ -280,6 +280,8 @@ def test_an_entry_in_settings_makes_all_that_a_size_needs() -> None:
         ("AWS::Logs::LogGroup", "CreateBannerLogs"),
         ("AWS::CloudWatch::Alarm", "AlarmsShopWindowDeadLettersNotEmpty"),
         ("AWS::CloudWatch::Alarm", "AlarmsShopWindowWaiting"),
+        ("AWS::CloudWatch::Alarm", "AlarmsCreateBannerFails"),
+        ("AWS::CloudWatch::Alarm", "AlarmsCreateBannerThrottled"),
     }
     assert _name(_target(the_only(three, "AWS::SNS::Subscription", "ShopWindow")["Endpoint"])) == "ShopWindowQueue"
 

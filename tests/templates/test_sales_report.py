@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from shop.sales_dead_letters import is_watch
 from stacks.settings import STAGES, load_settings
-from tests.templates.synthesis import Template, resources, synthesise, the_only
+from tests.templates.synthesis import Template, own_outputs, resources, synthesise, the_only
 
 pytestmark = pytest.mark.xdist_group("templates")
 
@@ -14,15 +15,17 @@ OUTPUTS = {
     "SalesReportEndpoint", "SalesReportFunctionName", "SalesDataExtractorFunctionName", "SalesReportTopicArn",
     "DatabaseEndpointAddress", "DatabaseSecretArn", "SalesReportsBucketName", "SalesRecorderFunctionName",
     "SalesRecorderQueueUrl", "SalesRecorderDeadLetterQueueUrl", "FailedReportsQueueUrl", "MissedReportsQueueUrl",
+    "ReportWatchFunctionName",
 }  # fmt: skip
 IN_VPC = {"SalesDataExtractor", "SalesRecorder", "DatabaseMigrator"}
-OUTSIDE = {"SalesReport", "SalesReportApi", "DatabaseSetup"}
+OUTSIDE = {"SalesReport", "SalesReportApi", "ReportWatch", "DatabaseSetup"}
 VARIABLES = {
     "SalesReport": {
         "SALES_REPORT_TOPIC_ARN", "DB_PARAMETER_PATH", "EXTRACTOR_FUNCTION_NAME", "SALES_REPORTS_BUCKET",
         "SHOP_TIME_ZONE",
     },
     "SalesReportApi": {"SALES_REPORT_FUNCTION_NAME", "SHOP_TIME_ZONE"},
+    "ReportWatch": {"SALES_REPORTS_BUCKET", "SHOP_TIME_ZONE"},
     "SalesDataExtractor": {"SHOP_TIME_ZONE", "QUERY_SECONDS"},
     "SalesRecorder": {"DB_URL", "DB_NAME", "DB_USER"},
     "DatabaseMigrator": set(),
@@ -55,7 +58,7 @@ def template() -> Template:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_outputs_are_those_that_others_rely_on(stage: str) -> None:
-    assert set(report(stage)["Outputs"]) == OUTPUTS
+    assert set(own_outputs(report(stage))) == OUTPUTS
 
 
 # Network
@@ -261,6 +264,7 @@ def test_functions_sign_in_by_iam_as_exactly_their_user(template: Template) -> N
         ("DatabaseMigrator", ATTACHING),
         ("DatabaseSetup", {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"}),
         ("SalesReportApi", {"lambda:InvokeFunction"}),
+        ("ReportWatch", {"s3:GetObject", "s3:ListBucket"}),
         ("SalesReport",
          {"lambda:InvokeFunction", "ssm:GetParametersByPath", "s3:PutObject", "sns:Publish", "kms:Decrypt",
           "kms:GenerateDataKey", "sqs:SendMessage"}),
@@ -278,8 +282,10 @@ def test_functions_may_do_it_on_exactly_these(template: Template) -> None:
     assert _targets(template, "SalesReport", "sns:Publish") == {"SalesReportTopic"}
     assert _targets(template, "SalesReport", "sqs:SendMessage") == {"FailedReports"}
     assert _targets(template, "SalesRecorder", "sqs:ReceiveMessage") == {"SalesQueue"}
-    (objects,) = _allowed(template, "SalesReport")["s3:PutObject"]
-    assert objects["Fn::Join"][1][1] == "/reports/*"
+    written = [objects["Fn::Join"][1][1] for objects in _allowed(template, "SalesReport")["s3:PutObject"]]
+    assert written == ["/reports/*", "/mailed/*"]
+    (looked_for,) = _allowed(template, "ReportWatch")["s3:GetObject"]
+    assert looked_for["Fn::Join"][1][1] == "/mailed/*"
     paths = [path["Fn::Join"][1][-1] for path in _allowed(template, "SalesReport")["ssm:GetParametersByPath"]]
     assert paths == [":parameter/dev/cafe", ":parameter/dev/cafe/"]
 
@@ -363,14 +369,17 @@ def test_stacks_depend_on_the_pipeline_and_not_the_other_way_round(stage: str) -
 # Schedule, failures, request
 
 
-def test_schedule_is_as_the_settings_say() -> None:
-    template = report(report_schedule="cron(30 4 ? * MON-FRI *)", time_zone="Europe/Vienna")
-    schedule = the_only(template, "AWS::Scheduler::Schedule")
-    assert schedule["ScheduleExpression"] == "cron(30 4 ? * MON-FRI *)"
-    assert schedule["ScheduleExpressionTimezone"] == "Europe/Vienna"
-    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
-    assert json.loads(schedule["Target"]["Input"]) == {"scheduled_time": "<aws.scheduler.scheduled-time>"}
-    assert _name(_target(schedule["Target"]["Arn"])) == "SalesReport"
+def test_schedules_are_as_the_settings_say() -> None:
+    due = {"DailyReport": "cron(30 4 ? * MON-FRI *)", "ReportDue": "cron(30 7 ? * MON-FRI *)"}
+    template = report(report_schedule=due["DailyReport"], report_due=due["ReportDue"], time_zone="Europe/Vienna")
+    targets = {"DailyReport": "SalesReport", "ReportDue": "ReportWatch"}
+    for name, expression in due.items():
+        schedule = the_only(template, "AWS::Scheduler::Schedule", name)
+        assert schedule["ScheduleExpression"] == expression
+        assert schedule["ScheduleExpressionTimezone"] == "Europe/Vienna"
+        assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+        assert _name(_target(schedule["Target"]["Arn"])) == targets[name]
+        assert _target(schedule["Target"]["DeadLetterConfig"]["Arn"]).startswith("MissedReports")
 
 
 def test_schedules_role_may_start_the_report_and_send_to_its_dead_letters(template: Template) -> None:
@@ -384,6 +393,46 @@ def test_schedules_role_may_start_the_report_and_send_to_its_dead_letters(templa
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
     assert trust["Condition"]["StringEquals"]["aws:SourceArn"]["Fn::Join"][1][-1] == ":schedule-group/default"
+
+
+def test_a_look_that_was_missed_is_told_apart_from_a_missed_report(template: Template) -> None:
+    inputs = {
+        _name(name): schedule["Target"]["Input"]
+        for name, schedule in resources(template, "AWS::Scheduler::Schedule").items()
+    }
+    assert {name: is_watch(body) for name, body in inputs.items()} == {
+        "DailyReportSchedule": False,
+        "ReportDueSchedule": True,
+    }
+    assert {json.loads(body)["scheduled_time"] for body in inputs.values()} == {"<aws.scheduler.scheduled-time>"}
+
+
+def test_an_alarm_hears_of_a_report_that_was_not_mailed_and_one_look_is_enough(template: Template) -> None:
+    alarm = the_only(template, "AWS::CloudWatch::Alarm", "AlarmsSalesReportNotSent")
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Errors", "Sum")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert [_name(_target(dimension["Value"])) for dimension in alarm["Dimensions"]] == ["ReportWatch"]
+    assert the_only(template, "AWS::Lambda::EventInvokeConfig", "ReportWatch")["MaximumRetryAttempts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "connections"),
+    [("dev", 2 * 5 + 10), ("prod", 2 * 20 + 10)],
+)
+def test_alarms_watch_what_the_database_may_run_out_of(stage: str, connections: int) -> None:
+    template = report(stage)
+    found = {
+        alarm["MetricName"]: (
+            alarm["ComparisonOperator"], alarm["Threshold"], alarm["Statistic"], alarm["EvaluationPeriods"],
+        )
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "AWS/RDS"
+    }  # fmt: skip
+    assert found == {
+        "FreeStorageSpace": ("LessThanThreshold", pytest.approx(2 * 1024**3), "Minimum", 6),
+        "CPUUtilization": ("GreaterThanThreshold", 80, "Average", 3),
+        "DatabaseConnections": ("GreaterThanThreshold", connections, "Maximum", 3),
+    }
 
 
 def test_a_failed_report_is_tried_twice_more_and_kept(template: Template) -> None:
