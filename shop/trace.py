@@ -313,7 +313,8 @@ def _steps(found: _Evidence) -> Iterator[Step]:
     told = [(entry.at, entry.source, _what(entry)) for entry in found.entries]
     received_at = _received_at(found)
     if received_at is not None:
-        told.append((received_at, QUEUE, "accepted"))
+        was_tried = any(entry.source == PROCESSOR and entry.at < received_at for entry in found.entries)
+        told.append((received_at, QUEUE, "accepted again (redriven)" if was_tried else "accepted"))
     before: datetime | None = None
     for at, where, what in sorted(told, key=lambda each: (each[0], _SEQUENCE.index(each[1]))):
         ms = None if before is None else round((at - before).total_seconds() * 1000)

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shop.local import function_logs
+import pytest
+
+from shop.local import function_logs, mends
+from shop.logs import Invocation, read_report
 
 PROGRAM = """
 import logging, sys
@@ -65,3 +68,16 @@ def test_an_extra_field_cannot_take_the_place_of_lambdas() -> None:
     fields = json.loads(function_logs.LambdaJsonFormatter().format(record))
     assert fields["level"] == "INFO"
     assert "requestId" not in fields
+
+
+@pytest.mark.parametrize(
+    ("failed", "duration_ms", "status"), [(False, 3_000, "success"), (True, 2_999, "error"), (True, 3_000, "timeout")]
+)
+def test_an_invocation_is_reported_in_lambdas_form_with_how_it_ended(
+    failed: bool, duration_ms: int, status: str
+) -> None:
+    text = f"REPORT RequestId: r-1\tDuration: {duration_ms} ms\tMemory Size: 512 MB\tMax Memory Used: 0 MB"
+    event = {"timestamp": 1, "message": text}
+    mended = mends._platform_event(event, mends._status(failed, duration_ms, timeout_seconds=3))
+    assert mended is not None
+    assert read_report(mended["message"]) == Invocation(duration_ms, 512, None, None, status)

@@ -232,9 +232,10 @@ def test_a_duplicate_misses_nothing(dev: Target, written: Logs) -> None:
 def test_a_redriven_order_that_is_stored_has_its_earlier_tries(dev: Target, written: Logs) -> None:
     for count in (1, 2, 3):
         written.refused(count * 1000, count)
-    written.stored(60_000)
+    redriven = {**IDS, "received_at": received(60_000), "outcome": "stored"}
+    written.batch(60_100, "processor", redriven)
     [way] = look(dev, "m-1")
-    assert [what for where, what, _ in steps(way) if where == "processor"][-1] == "stored"
+    assert steps(way)[-2:] == [("queue", "accepted again (redriven)", 57_000), ("processor", "stored", 100)]
     assert way.place == "stored"
 
 
