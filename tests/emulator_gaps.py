@@ -216,6 +216,21 @@ GAPS: Final = (
         mend=f"{_MENDS}::_log_like_lambda",
     ),
     Gap(
+        key="invocation-status",
+        service="Lambda",
+        aws="The report of an invocation says whether it failed or timed out.",
+        emulator="It does not.",
+        mend=f"{_MENDS}::_log_like_lambda",
+    ),
+    Gap(
+        key="memory-used",
+        service="Lambda",
+        aws="The report of an invocation says how much memory it took.",
+        emulator="It says how much the largest of all its processes took; the local cloud leaves that out.",
+        stands_in=("tests/unit/test_shop_logs.py::test_reports_are_read_in_both_forms",),
+        not_probed="the figure is that of whatever ran before",
+    ),
+    Gap(
         key="error-names",
         service="Lambda",
         aws="The `errorType` of a function that raises is the class of the error.",
@@ -466,6 +481,13 @@ GAPS: Final = (
         aws="Metrics in a function's log lines (embedded metric format) are taken out of them.",
         emulator="They stay in the log.",
         stands_in=("tests/unit/test_metrics.py::test_counts_are_metrics_of_the_stage",),
+    ),
+    Gap(
+        key="log-pages",
+        service="CloudWatch",
+        aws="Log events come in pages, each with a token for the next.",
+        emulator="There is one page, and what does not fit into it cannot be had.",
+        mend=f"{_MENDS}::_page_log_events",
     ),
     Gap(
         key="metric-math",

@@ -74,13 +74,21 @@ def _whether_an_info_line_is_logged_as_json(emulator: Emulator) -> bool:
     function = emulator.function(code, LoggingConfig={"LogFormat": "JSON"})
     emulator.invoke(function)
     # The report of an invocation is the last that is logged of it.
-    lines = eventually(lambda: _lines_to_the_report(emulator, function))
+    lines = eventually(lambda: _lines_to_the_report(emulator, function), timeout=PATIENCE_SECONDS)
     return any('"message": "told"' in line for line in lines)
 
 
 def _lines_to_the_report(emulator: Emulator, function: str) -> list[str]:
     lines = emulator.logged(function)
     return lines if any("report" in line.lower() for line in lines) else []
+
+
+@probe("invocation-status", aws=True, emulator=False)
+def _whether_the_report_of_a_failed_invocation_says_so(emulator: Emulator) -> bool:
+    function = emulator.function(_FAILS, LoggingConfig={"LogFormat": "JSON"})
+    emulator.invoke(function)
+    lines = eventually(lambda: _lines_to_the_report(emulator, function), timeout=PATIENCE_SECONDS)
+    return any('"status": "error"' in line for line in lines)
 
 
 @probe("error-names", aws="ValueError", emulator="Runtime.HandlerError")

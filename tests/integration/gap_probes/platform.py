@@ -43,6 +43,18 @@ def _whether_a_metric_in_a_log_line_becomes_one(emulator: Emulator) -> bool:
     return bool(emulator.client("cloudwatch").list_metrics(Namespace=group)["Metrics"])
 
 
+@probe("log-pages", aws=3, emulator=1)
+def _how_many_of_three_log_events_come_in_pages_of_one(emulator: Emulator) -> int:
+    logs, group = emulator.client("logs"), unique("group")
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": text} for text in ("a", "b", "c")]
+    logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, limit=1)
+    return sum(len(page["events"]) for page in pages)
+
+
 @probe("metric-math", aws="ALARM", emulator="INSUFFICIENT_DATA")
 def _the_state_of_an_alarm_on_a_sum_of_metrics(emulator: Emulator) -> str:
     watch, name = emulator.client("cloudwatch"), unique("alarm")
