@@ -275,6 +275,38 @@ def simulate_orders(
         say(f"{result['sent']:,} orders sent, {result['invalid']:,} of them invalid")
 
 
+@orders_app.command("restore")
+def restore_orders(
+    source: Annotated[str, typer.Option("--from", metavar="TABLE", help="The table that was restored beside it.")],
+    go: Go = False,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Copy what the orders table lacks of a restored table, overwriting nothing; a dry run without --go.
+
+    What is copied is announced again. Exit code 1 when something was left for a person to decide.
+    """
+    from shop import restore, target
+    from shop.output import live_line, note, plural, print_json, print_table
+
+    where = target.find(stage)
+    with live_line() as show:
+        result = restore.restore(
+            where, source, go=go, on_page=lambda done: show(f"{done.read:,} looked at, {done.copied:,} copied")
+        )
+    if as_json:
+        print_json(result)
+    else:
+        print_table(f"Orders of {source}", ("what", "count#"), restore.rows(result))
+        for what, ids in (("conflict", result.conflicts), ("no order", result.no_orders)):
+            for each in ids[: restore.SHOWN]:
+                note(f"{what}: {each}")
+    if result.missing and not go:
+        note(f"dry run: --go copies {plural(result.missing, 'order')}, and they are announced again")
+    if result.conflicts or result.no_orders:
+        raise typer.Exit(1)
+
+
 @order_app.command("create")
 def create_item(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="One JSON object with an id.")],
@@ -433,6 +465,25 @@ def get_report(
         print_json(report.read_rows(data))
     elif output is None:
         print_csv(data)
+
+
+@report_app.command("rebuild")
+def rebuild_sales(go: Go = False, stage: Stage = "local", as_json: Json = False) -> None:
+    """Have all stored orders recorded once more, for a sales database that lost some; a dry run without --go."""
+    from shop import report, sales_rebuild, target
+    from shop.output import live_line, note, plural, print_json, say
+
+    pipeline, sales = target.find(stage), report.find(stage)
+    with live_line() as show:
+        result = sales_rebuild.rebuild(pipeline, sales, go=go, on_page=lambda done: show(f"{done.orders:,} orders"))
+    if as_json:
+        print_json(result)
+    else:
+        say(f"{plural(result.orders, 'order')} stored, {result.sent:,} sent to the sales recorder's queue")
+    for each in result.no_orders:
+        note(f"no order: {each}")
+    if result.orders and not go:
+        note("dry run: --go sends them; the recorder leaves alone what it has")
 
 
 @images_app.command("put")

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import typer
+from botocore import xform_name
 
 from shop.cli import app
 
@@ -70,6 +72,62 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], An
     if inner is None:
         return {path: command}
     return {key: leaf for name, each in inner.items() for key, leaf in leaves(each, (*path, name)).items()}
+
+
+def aws_commands(page: Path) -> list[list[str]]:
+    """Return the page's commands of the AWS CLI."""
+    return [words for words in commands(page.read_text()) if words[:1] == ["aws"]]
+
+
+ALL_OF_AWS = [
+    pytest.param(words, id=f"{page.name}: {' '.join(words[:4])}") for page in PAGES for words in aws_commands(page)
+]
+FOR_ALL_COMMANDS = {"--output", "--query", "--region", "--profile", "--no-cli-pager"}
+
+
+def check_aws(words: list[str]) -> None:
+    """Raise AssertionError unless the AWS CLI has the command, takes its options, and gets all that it needs.
+
+    The commands of the AWS CLI are the operations of botocore's service models, with hyphens.
+    """
+    service, operation, *rest = words
+    session = botocore.session.get_session()
+    assert service in session.get_available_services(), f"no service {service}"
+    model = session.get_service_model(service)
+    by_command = {xform_name(name, "-"): name for name in model.operation_names}
+    if operation == "wait":
+        waiters = session.get_waiter_model(service)
+        waits = {xform_name(name, "-"): waiters.get_waiter(name).operation for name in waiters.waiter_names}
+        operation, *rest = rest
+        assert operation in waits, f"{service} has no waiter {operation}"
+        by_command[operation] = waits[operation]
+    assert operation in by_command, f"{service} has no command {operation}"
+    shape = model.operation_model(by_command[operation]).input_shape
+    members = {} if shape is None else {f"--{xform_name(name, '-')}": name for name in shape.members}
+    given = {word.replace("--no-", "--") for word in rest if word.startswith("--")}
+    assert given <= members.keys() | FOR_ALL_COMMANDS, f"unknown: {given - members.keys()}"
+    needed = set() if shape is None else set(shape.required_members)
+    assert needed <= {members.get(word) for word in given}, f"missing: {needed}"
+
+
+@pytest.mark.parametrize("words", ALL_OF_AWS)
+def test_commands_of_the_aws_cli_exist(words: list[str]) -> None:
+    check_aws(words[1:])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "frobnicate describe-table",
+        "dynamodb frobnicate",
+        "dynamodb wait frobnicate --table-name orders",
+        "dynamodb describe-table",
+        "dynamodb describe-table --table-name orders --frobnicate",
+    ],
+)
+def test_the_check_refuses_what_the_aws_cli_does_not_have(line: str) -> None:
+    with pytest.raises(AssertionError):
+        check_aws(line.split())
 
 
 @pytest.mark.parametrize("words", ALL)
