@@ -1,7 +1,8 @@
 """A local cloud for the integration tests: a port and a folder of its own, so that it never meets the user's.
 
 SHOP_TEST_CLOUD=FOLDER brings up the cloud in that folder instead and leaves it running, so that the next run needs
-no start: for the inner loop. With pytest-xdist all workers share one cloud.
+no start: for the inner loop. With pytest-xdist each worker has a cloud of its own: most of a test's time is waiting for
+queues and functions, and what one test does to its cloud (a function killed, a queue's timeout changed) meets no other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import pytest
 
 from shop.local import cloud as local_cloud
 from shop.local import process
-from tests.counted import counted, session_folder
 from tests.integration.images import ImageFanout
 from tests.integration.order_service import OrderService
 from tests.integration.pipeline import Pipeline
@@ -44,13 +44,12 @@ def cloud_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         local_cloud.up(Path(kept), port=None, progress=_say)
         yield Path(kept).resolve()
         return
-    folder = session_folder(tmp_path_factory) / "local-cloud"
-    with counted(
-        folder,
-        lambda: local_cloud.up(folder, port=process.any_free_port(), progress=_say),
-        lambda: local_cloud.down(folder, progress=_say),
-    ):
+    folder = tmp_path_factory.getbasetemp() / "local-cloud"
+    try:
+        local_cloud.up(folder, port=process.any_free_port(), progress=_say)
         yield folder
+    finally:
+        local_cloud.down(folder, progress=_say)
 
 
 @pytest.fixture(scope="session")
