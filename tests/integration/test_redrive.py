@@ -350,6 +350,13 @@ def test_failed_and_missed_reports_are_made_after_a_redrive(
         eventually(partial(sales_report.mails, day))
     [(state, detail)] = redrive(shell, "schedule", "--id", nonsense, "--go", code=1)
     assert (state, detail.startswith("the event asks for no day: ")) == ("kept", True)
+    look = put(
+        pipeline,
+        sales_report.outputs["MissedReportsQueueUrl"],
+        '{"scheduled_time": "2031-06-08T06:00:00Z", "purpose": "watch"}',
+    )
+    [(state, detail)] = redrive(shell, "schedule", "--id", look, "--go", code=1)
+    assert (state, detail.startswith("only asked whether the day's report was mailed")) == ("kept", True)
 
 
 def test_images_are_made_after_a_redrive(shell: Commands, pipeline: Pipeline, images: ImageFanout, name: str) -> None:

@@ -13,11 +13,12 @@ import pymysql
 import pytest
 
 from tests.integration.pipeline import Pipeline
-from tests.integration.sales_report import SUBJECT, SalesReport
+from tests.integration.sales_report import SUBJECT, Result, SalesReport
 from tests.polling import eventually
 
 REPORT = "SalesReportFunctionName"
 EXTRACTOR = "SalesDataExtractorFunctionName"
+WATCH = "ReportWatchFunctionName"
 
 
 @pytest.fixture
@@ -141,6 +142,18 @@ def test_without_a_date_it_is_todays_report(sales_report: SalesReport) -> None:
     before = datetime.now(zone).date()
     result = sales_report.report(ignored=True)
     assert before <= date.fromisoformat(result["date"]) <= datetime.now(zone).date()
+
+
+def test_the_watch_tells_a_day_that_was_mailed_from_one_that_was_not(sales_report: SalesReport) -> None:
+    past = date(2001, 1, 1) + timedelta(days=secrets.randbelow(7_000))  # a day that no other test takes
+    event = {"date": past.isoformat()}
+
+    before = sales_report.invoke(WATCH, event)
+    assert before.error == "ReportNotSent", before
+    assert past.isoformat() in before.value["errorMessage"]
+
+    sales_report.report(**event)
+    assert sales_report.invoke(WATCH, event) == Result(event, None)
 
 
 def test_the_sample_has_sales_on_each_of_the_last_days(sales_report: SalesReport) -> None:
