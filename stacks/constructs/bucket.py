@@ -47,5 +47,7 @@ class SecureBucket(aws_s3.Bucket):
             removal_policy=removal_policy(scope),
         )
         acknowledge(
-            self, "AwsSolutions-S1", "Few read it, all with roles; CloudTrail's data events tell who, if asked."
+            self,
+            "AwsSolutions-S1",
+            "Few read it, all with roles; where the account keeps CloudTrail's data events, they tell who.",
         )

@@ -1,4 +1,4 @@
-"""Orders that the table lost come back from a table restored to a point in time, and what it has stays."""
+"""Orders that the table lost come back from a restored one, and sales that the database lost from the orders table."""
 
 import json
 import uuid
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.pipeline import Pipeline
+from tests.integration.sales_report import SalesReport
 from tests.integration.test_cli import Shell
 from tests.polling import eventually
 
@@ -54,3 +55,36 @@ def test_lost_orders_come_back_and_are_announced_again(
     eventually(lambda: len(pipeline.mails(lost)) == 2)
     again = shell.json("orders", "restore", "--from", restored, "--go", code=1)
     assert (again["missing"], again["copied"]) == (0, 0)
+
+
+def test_lost_sales_are_recorded_again(
+    cloud_folder: Path, pipeline: Pipeline, sales_report: SalesReport, prefix: str
+) -> None:
+    lost, kept = ids = [f"{prefix}-lost", f"{prefix}-kept"]
+    for order_id in ids:
+        body = {"orderID": order_id, "product": "Tea", "quantity": 2, "price_per_item": 3.5}
+        assert pipeline.post(json.dumps(body)).status == 202
+    before = eventually(lambda: found if len(found := _sales(sales_report, ids)) == 2 else None)
+    sales_report.query(
+        "DELETE order_item, orders FROM orders JOIN order_item ON order_item.order_id = orders.id WHERE order_key = %s",
+        lost,
+    )
+    assert [key for key, _ in _sales(sales_report, ids)] == [kept]
+
+    shell = Shell(cloud_folder)
+    planned = shell.json("report", "rebuild")
+    assert planned["orders"] >= 2
+    assert planned["sent"] == 0
+    done = shell.json("report", "rebuild", "--go")
+    assert done["sent"] == done["orders"] >= planned["orders"]
+    # All stored orders are on the queue, those of other tests too.
+    eventually(lambda: _sales(sales_report, ids) == before, timeout=120)
+
+
+def _sales(sales_report: SalesReport, ids: list[str]) -> list[tuple[object, ...]]:
+    """The quantity that the database has of each order, by its id."""
+    return sales_report.query(
+        "SELECT order_key, order_item.quantity FROM orders JOIN order_item ON order_item.order_id = orders.id"
+        " WHERE order_key IN (%s, %s) ORDER BY order_key",
+        *ids,
+    )
