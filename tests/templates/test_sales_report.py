@@ -282,8 +282,8 @@ def test_functions_may_do_it_on_exactly_these(template: Template) -> None:
     assert _targets(template, "SalesReport", "sns:Publish") == {"SalesReportTopic"}
     assert _targets(template, "SalesReport", "sqs:SendMessage") == {"FailedReports"}
     assert _targets(template, "SalesRecorder", "sqs:ReceiveMessage") == {"SalesQueue"}
-    written = [objects["Fn::Join"][1][1] for objects in _allowed(template, "SalesReport")["s3:PutObject"]]
-    assert written == ["/reports/*", "/mailed/*"]
+    written = {objects["Fn::Join"][1][1] for objects in _allowed(template, "SalesReport")["s3:PutObject"]}
+    assert written == {"/reports/*", "/mailed/*"}
     (looked_for,) = _allowed(template, "ReportWatch")["s3:GetObject"]
     assert looked_for["Fn::Join"][1][1] == "/mailed/*"
     paths = [path["Fn::Join"][1][-1] for path in _allowed(template, "SalesReport")["ssm:GetParametersByPath"]]
