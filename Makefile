@@ -23,7 +23,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults emulator-gaps bench loadtest memory-report scaling-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,9 @@ faults: setup ## write the runbook's table of faults anew from tests/faults.py
 
 emulator-gaps: setup ## write docs/local-cloud.md's table of what the emulator lacks anew from tests/emulator_gaps.py
 	@$(IN_VENV) -m tests.emulator_gaps
+
+prove-permissions: setup ## prove that roles may do what they need and no more (4 minutes); OPTIONS=--check only compares
+	@PYTHONPATH=lambdas $(IN_VENV) -m tests.permissions $(OPTIONS)
 
 bench: setup ## the benchmarks
 	@for name in order_decode order_service_memory router_import sales_query sales_recorder images; do \
