@@ -12,6 +12,9 @@ TARGET ?= local
 USERS ?= 10
 SECONDS ?= 30
 
+# How many local clouds the integration tests run against at the same time: they mostly wait.
+CLOUDS ?= 3
+
 # The first of these that is new enough sets up .venv; everything after that runs in .venv.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -49,7 +52,7 @@ reset: ## stop the local cloud and forget all that is in it
 
 test: setup ## all tests; the integration tests start a local cloud of their own
 	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
-	@$(IN_VENV) -m pytest tests/integration
+	@$(IN_VENV) -m pytest --numprocesses $(CLOUDS) --dist loadfile tests/integration
 
 test-fast: lint ## lint, unit tests and template tests
 	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
