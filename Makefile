@@ -26,7 +26,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock audit-dependencies openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +88,9 @@ destroy: setup ## remove STAGE from AWS; refuses prod
 lock: setup ## resolve requirements*.in and the functions' anew
 	@for source in requirements.in requirements-dev.in requirements-local.in requirements-node.in requirements-audit.in \
 		lambdas/*/requirements.in; do $(COMPILE) --upgrade $$source -o $${source%.in}.txt || exit 1; done
+
+audit-dependencies: setup ## look for known vulnerabilities in all that is pinned
+	@$(IN_VENV) -m shop.dependency_audit
 
 openapi: setup ## write docs/order-service.openapi.json anew from the service's tables
 	@PYTHONPATH=lambdas $(IN_VENV) -m shop.openapi docs/order-service.openapi.json
