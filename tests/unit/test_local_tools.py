@@ -80,3 +80,44 @@ def test_what_a_program_is_does_not_depend_on_the_users_options(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("NODE_OPTIONS", "--no-such-option")
     assert tools._output(["node"]) == "v24.0.0"
+
+
+LOCKED = "uv==1.2 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb"
+
+
+@pytest.fixture
+def installing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A lock file, and a file that notes with which arguments the programs of a virtual environment were started."""
+    bin_folder = tmp_path / "venv" / "bin"
+    bin_folder.mkdir(parents=True)
+    for name in ("python", "uv"):
+        _tool(bin_folder, name, f'"$0" "$@" >> {tmp_path}/calls')
+    monkeypatch.setattr(tools, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(tools, "venv_python", lambda: bin_folder / "python")
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"tool==1.0 \\\n    --hash=sha256:00\n    # via x\n{LOCKED}\n    # via y\nuvloop==3.0\n")
+    return lock, tmp_path / "calls"
+
+
+def test_uv_itself_is_installed_by_its_hashes(installing: tuple[Path, Path]) -> None:
+    lock, calls = installing
+    tools._install_uv(lock)
+    last = calls.read_text().splitlines()[-1].split()
+    assert last[1:4] == ["-m", "pip", "install"]
+    assert "--require-hashes" in last
+    assert Path(last[-1]).read_text() == LOCKED
+
+
+def test_what_is_installed_has_to_have_the_locked_hashes(installing: tuple[Path, Path]) -> None:
+    lock, calls = installing
+    tools._install(["--target", "there"], [lock])
+    [call] = calls.read_text().splitlines()
+    assert "--require-hashes" in call.split()
+    assert call.endswith(f"--target there --requirement {lock}")
+
+
+def test_a_lock_without_hashes_is_refused(installing: tuple[Path, Path]) -> None:
+    lock, _ = installing
+    lock.write_text("uv==1.2\n    # via y\n")
+    with pytest.raises(tools.SetUpError, match=r"requirements\.txt: uv is not pinned with hashes"):
+        tools._install_uv(lock)
