@@ -26,7 +26,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock audit-dependencies licences openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ audit-dependencies: setup ## look for known vulnerabilities in all that is pinne
 
 licences: setup ## write docs/licences.md anew from what is installed
 	@$(IN_VENV) -m shop.licences
+
+diagrams: setup ## draw the diagrams of docs/architecture.md anew from the synthesised templates
+	@$(IN_VENV) -m shop.diagrams
 
 openapi: setup ## write docs/order-service.openapi.json anew from the service's tables
 	@PYTHONPATH=lambdas $(IN_VENV) -m shop.openapi docs/order-service.openapi.json
