@@ -32,13 +32,16 @@ class Found:
 
 
 def query(ids: Collection[str]) -> str:
-    """Return the query for events with any of these ids in them; raise ValueError for what is no id."""
+    """Return the query for events with any of these ids in them; raise ValueError for what is no id.
+
+    An id is looked for as a whole string of JSON, with its quotes: an order may have an id as short as `1`.
+    """
     if not ids or len(ids) > MOST_IDS or not all(map(ID.fullmatch, ids)):
         raise ValueError(f"1 to {MOST_IDS} ids of letters, digits, '.', '_' and '-'")
     alternatives = "|".join(each.replace(".", r"\.") for each in sorted(ids))
     return (
         "fields @timestamp, @log, @message"
-        f" | filter @message like /{alternatives}/"
+        f' | filter @message like /"({alternatives})"/'
         f" | sort @timestamp asc | limit {_MOST_RESULTS}"
     )
 
@@ -48,7 +51,8 @@ def search(
 ) -> list[Found]:
     """Return the events of the groups between two moments that have one of the ids in them, oldest first.
 
-    Raises ShopError where the query fails or takes longer than a minute; it is stopped then.
+    Raises ShopError where the query fails, finds more than it can give, or takes longer than a minute; it is stopped
+    then.
     """
     started = logs.start_query(
         logGroupNames=list(groups),
@@ -61,6 +65,10 @@ def search(
     while True:
         answer: Any = logs.get_query_results(queryId=started)
         if answer["status"] == "Complete":
+            if len(answer["results"]) >= _MOST_RESULTS:
+                raise ShopError(
+                    f"more than {_MOST_RESULTS:,} lines of the logs have such an id: give a shorter --since"
+                )
             return [_found(row) for row in answer["results"]]
         if answer["status"] not in _WAITING:
             raise ShopError(f"the query of the logs ended as {answer['status']}: run the command again")

@@ -1,6 +1,7 @@
 """Orders' ways put together from the lines that each step logs, the table and the dead-letter queue."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -290,8 +291,9 @@ def test_other_lines_say_nothing_of_orders(message: str) -> None:
 class Query:
     """A client of Logs Insights that answers with these states, one a call."""
 
-    def __init__(self, *states: str) -> None:
+    def __init__(self, *states: str, lines: int = 1) -> None:
         self.states = list(states)
+        self.lines = lines
         self.started: dict[str, Any] = {}
         self.stopped: list[str] = []
 
@@ -308,7 +310,7 @@ class Query:
         }
         row = [{"field": name, "value": value} for name, value in cells.items()]
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return {"status": state, "results": [row] if state == "Complete" else []}
+        return {"status": state, "results": [row] * self.lines if state == "Complete" else []}
 
     def stop_query(self, **_: str) -> None:
         self.stopped.append("q")
@@ -332,7 +334,7 @@ def test_a_query_is_waited_for(pauses: list[float]) -> None:
     assert ask(client) == [Found(at(112), "/aws/x:y", "{}")]
     assert len(pauses) == 2
     query = client.started.pop("queryString")
-    assert r"| filter @message like /A\.1|m-1/ |" in query
+    assert r'| filter @message like /"(A\.1|m-1)"/ |' in query
     assert client.started["logGroupNames"] == ["g", "h"]
     assert (client.started["startTime"], client.started["endTime"]) == (
         int((NOW - DAY).timestamp()),
@@ -348,6 +350,20 @@ def test_a_query_that_fails_or_takes_too_long_is_one_sentence() -> None:
     with pytest.raises(ShopError, match="not searched within 60 s"):
         ask(slow)
     assert slow.stopped == ["q"]
+
+
+@pytest.mark.usefixtures("pauses")
+def test_lines_that_are_left_out_are_never_taken_for_lines_that_there_are_not() -> None:
+    with pytest.raises(ShopError, match="more than 10,000 lines"):
+        ask(Query("Complete", lines=10_000))
+
+
+@pytest.mark.parametrize("wanted", ["1", "INFO", "a.b", "-"])
+def test_an_id_is_looked_for_whole(wanted: str) -> None:
+    found = re.search(r"like /(.*)/ \|", insights.query([wanted]))
+    assert found
+    assert re.search(found[1], f'{{"order_id": "{wanted}", "quantity": 1}}')
+    assert not re.search(found[1], '{"timestamp": "2026-11-21T10:11:12Z", "message": "INFO 1: a.b -", "x": "acb"}')
 
 
 @pytest.mark.parametrize("ids", [[], ["a/b"], ["a|b"], ['"'], [str(n) for n in range(insights.MOST_IDS + 1)]])
