@@ -14,6 +14,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -241,7 +242,9 @@ def _install(function: str, requirements: Path, target: Target, folder: Path) ->
         answer = _run_uv(*arguments)
         if answer.returncode != 0:
             reason = " ".join(answer.stderr.replace("error:", "").split())
-            raise PackageError(f"{function}: no wheels for {target.description}: {reason}")
+            # A version has a hash a wheel, and Pillow eighty wheels.
+            reason = re.sub(r"Expected:(?: sha256:\w+)+", "its hash is not in requirements.txt;", reason)
+            raise PackageError(f"{function}: cannot install for {target.description}: {reason}")
     shutil.rmtree(folder / "bin", ignore_errors=True)
     for path in [*folder.glob("*.dist-info/*"), folder / ".lock"]:
         if path.name in {*_INSTALLER_RECORDS, ".lock"}:
