@@ -42,8 +42,12 @@ def _used(found: Proof) -> str:
 
 
 def _not_shown() -> str:
-    rows = ((line.role, f"`{line.action}`", f"`{line.resource}`", line.reason) for line in NOT_SHOWN)
+    rows = ((line.role, _listed(line.actions), _listed(line.resources), line.reason) for line in NOT_SHOWN)
     return _table(("Roles", "Actions", "Resources", "What needs them, and why it is not shown"), rows)
+
+
+def _listed(patterns: str) -> str:
+    return ", ".join(f"`{pattern}`" for pattern in patterns.split())
 
 
 def _forbidden(found: Proof) -> str:

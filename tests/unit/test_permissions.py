@@ -122,6 +122,22 @@ def test_what_is_listed_and_used_after_all_is_found() -> None:
     assert proof.used_after_all([READS, logs]) == [logs]
 
 
+@pytest.mark.parametrize(
+    "grant",
+    [
+        Grant("orders", "Reader", "logs:DeleteLogGroup", "ReaderLogs"),
+        Grant("orders", "Reader", "logs:PutLogEvents", "OtherLogs"),
+        Grant("orders", "Reader", "ec2:RunInstances", "ec2:instance/*"),
+        Grant("orders", "OrderNotifier", "dynamodb:DeleteItem", "OrdersTable"),
+        Grant("orders", "Reader", "kms:CreateGrant", "DataKey"),
+        Grant("report", "DailyReport", "lambda:InvokeFunction", "DatabaseMigrator"),
+        Grant("report", "DailyReport", "s3:DeleteObject", "SalesReports/*"),
+    ],
+)
+def test_a_reason_is_for_what_it_names_and_not_for_its_whole_service(grant: Grant) -> None:
+    assert proof.unexplained([grant], []) == [grant]
+
+
 def test_a_line_that_no_grant_needs_is_found() -> None:
     assert set(not_shown.superfluous([])) == set(not_shown.NOT_SHOWN)
 
