@@ -156,12 +156,20 @@ def demo(as_json: Json = False) -> None:
 
 
 @app.command()
-def destroy(stage: Annotated[str, typer.Option("--stage", help="A deployed stage; prod is refused.")]) -> None:
-    """Empty a stage's versioned buckets, then destroy its stacks."""
+def destroy(
+    stage: Annotated[str, typer.Option("--stage", help="A deployed stage; prod is refused.")], as_json: Json = False
+) -> None:
+    """Empty a stage's versioned buckets, delete its stacks, and list what is left, why, and how to remove it."""
     from shop.destroy import destroy as destroy_stage
-    from shop.output import note
+    from shop.output import note, print_json, print_table
 
-    destroy_stage(stage, progress=note)
+    left = destroy_stage(stage, progress=note)
+    if as_json:
+        print_json(left)
+        return
+    rows = [(each.kind, each.name, each.why, each.remove) for each in left]
+    title = f"Left of stage {stage}"
+    print_table(title, ("what", "name", "why", "removed by"), rows, give_way=("name", "why", "removed by"))
 
 
 @orders_app.command("place")

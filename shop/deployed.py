@@ -19,15 +19,18 @@ def _is_of(stack: Mapping[str, Any], stage: str) -> bool:
     return tags.get("application") == "serverless-shop" and tags.get("stage") == stage
 
 
-def physical_ids(cloudformation: "CloudFormationClient", stack: str, resource_type: str) -> list[str]:
-    """Return the names (queues: the URLs) of a stack's resources of one type, such as `AWS::SQS::Queue`."""
+def resources(cloudformation: "CloudFormationClient", stack: str) -> list[tuple[str, str]]:
+    """Return the type, such as `AWS::SQS::Queue`, and the name (queues: the URL) of each resource that a stack has."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     found = [resource for page in pages for resource in page["StackResourceSummaries"]]
     # A resource whose creation failed has no physical id, and one that was deleted is still listed.
     return [
-        resource["PhysicalResourceId"]
+        (resource["ResourceType"], resource["PhysicalResourceId"])
         for resource in found
-        if resource["ResourceType"] == resource_type
-        and resource.get("PhysicalResourceId")
-        and resource["ResourceStatus"] != "DELETE_COMPLETE"
+        if resource.get("PhysicalResourceId") and resource["ResourceStatus"] != "DELETE_COMPLETE"
     ]
+
+
+def physical_ids(cloudformation: "CloudFormationClient", stack: str, resource_type: str) -> list[str]:
+    """Return the names (queues: the URLs) of a stack's resources of one type."""
+    return [name for kind, name in resources(cloudformation, stack) if kind == resource_type]
