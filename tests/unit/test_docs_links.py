@@ -16,9 +16,7 @@ A_FILE = re.compile(r"[\w./-]+\.(?:py|md|sql|json|ya?ml)")
 A_TEST = re.compile(r"([\w./-]+\.py)::(\w+)")
 A_NAME = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 GIVEN = re.compile(r"-c ([a-z_]+)=")
-MADE_OR_YOURS = re.compile(
-    r"^(?:\.local|cdk\.out|mailed|reports)/|^(?:order|orders|answers|item|broken|sales)\.jsonl?$"
-)
+MADE_OR_YOURS = re.compile(r"(?:\.local|cdk\.out|mailed|reports)/.*|(?:orders?|answers|item)\.jsonl?")
 """Files that a command or a function writes, and those of the reader."""
 OF_MARIADB = {"mysql_clear_password", "wait_timeout"}
 
