@@ -118,7 +118,7 @@ def mappings_answer_with_the_failed_ones(template: Template) -> Iterator[str]:
 
 
 def mappings_have_an_end_for_failures(template: Template) -> Iterator[str]:
-    """A queue's mapping has a redrive policy at its queue; a stream's has bounds and a failure destination."""
+    """A queue's mapping has a redrive policy at its queue; a stream's has bounds (-1 is none) and a destination."""
     queues = resources(template, _QUEUE)
     for name, mapping in resources(template, _MAPPING).items():
         source = _reference(mapping["EventSourceArn"])
@@ -127,7 +127,7 @@ def mappings_have_an_end_for_failures(template: Template) -> Iterator[str]:
                 yield f"{name}: its queue has no dead-letter queue"
             continue
         bounds = {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError"}
-        missing = bounds - mapping.keys()
+        missing = {bound for bound in bounds if mapping.get(bound, -1) == -1}
         if missing or not mapping.get("DestinationConfig", {}).get("OnFailure"):
             yield f"{name}: without {sorted(missing)} or a failure destination"
 
@@ -167,7 +167,7 @@ def queues_topics_and_buckets_take_tls_only(template: Template) -> Iterator[str]
         covered = {
             _reference(target)
             for policy in resources(template, policy_type).values()
-            if any(map(_denies_plain_connections, policy["PolicyDocument"]["Statement"]))
+            if any(map(_denies_all_plain_connections, policy["PolicyDocument"]["Statement"]))
             for target in _as_list(policy[field])
         }
         for name in resources(template, resource_type).keys() - covered:
@@ -241,11 +241,11 @@ def services_may_use_the_keys_of_their_data(template: Template) -> Iterator[str]
 
 
 def dead_letters_raise_an_alarm(template: Template) -> Iterator[str]:
-    """Every queue that only failures reach has an alarm on its visible messages."""
+    """Every queue that only failures reach has an alarm that the first visible message raises within minutes."""
     watched = {
         _reference(dimension["Value"])
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
-        if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
+        if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible" and _is_raised_by_one(alarm)
         for dimension in alarm["Dimensions"]
     }
     for name in set(_ends_of_failures(template)) - watched:
@@ -292,14 +292,16 @@ def sources_that_nobody_reads_raise_an_alarm(template: Template) -> Iterator[str
 
 
 def alarms_act_and_name_their_runbook_entry(template: Template) -> Iterator[str]:
-    """Every alarm tells somebody, and its description leads to a heading of the runbook that exists."""
+    """Every alarm tells a topic that it may publish on; its description leads to a heading of the runbook."""
     anchors = {
         re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
         for heading in re.findall(r"^#+ (.+)$", _RUNBOOK.read_text(), re.MULTILINE)
     }
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
         entry = re.search(r"docs/runbook\.md#([a-z0-9-]+)$", alarm.get("AlarmDescription", ""))
-        if not alarm.get("AlarmActions") or not entry or entry[1] not in anchors:
+        told = [_reference(action) for action in alarm.get("AlarmActions", [])]
+        heard = any("cloudwatch.amazonaws.com" in _publishing_services(template, topic) for topic in told)
+        if not heard or alarm.get("ActionsEnabled") is False or not entry or entry[1] not in anchors:
             yield f"{name}: no action, or no runbook entry: {alarm.get('AlarmDescription')!r}"
 
 
@@ -587,6 +589,8 @@ _PUBLIC_ACCESS_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAc
 _RESOLVED_SECRET = '{"Fn::Join": ["", ["{{resolve:secretsmanager:"'  # noqa: S105 - how a template refers to one
 _LOG_GROUP_OF_KEY = "kms:EncryptionContext:aws:logs:arn"
 _KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
+_SOON = 300
+"""Seconds in which a person is to hear of what failed."""
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -637,6 +641,11 @@ def _ends_of_failures(template: Template) -> Iterator[str]:
             yield _reference(schedule["Target"]["DeadLetterConfig"]["Arn"])
 
 
+def _is_raised_by_one(alarm: dict[str, Any]) -> bool:
+    above_zero = (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    return above_zero and alarm["Statistic"] == "Maximum" and alarm["Period"] * alarm["EvaluationPeriods"] <= _SOON
+
+
 def _statements_by_role(template: Template) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for policy in resources(template, "AWS::IAM::Policy").values():
@@ -650,9 +659,12 @@ def _allows(statement: dict[str, Any], action: str, on: str) -> bool:
     return statement["Effect"] == "Allow" and action in _as_list(statement["Action"]) and on in targets
 
 
-def _denies_plain_connections(statement: dict[str, Any]) -> bool:
-    condition = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
-    return bool(statement["Effect"] == "Deny" and condition == "false")
+def _denies_all_plain_connections(statement: dict[str, Any]) -> bool:
+    """Whether it denies everybody all that unencrypted connections could do (a topic's policy takes no `sns:*`)."""
+    plain = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
+    everybody = statement["Principal"] in ("*", {"AWS": "*"})
+    everything = {"sqs:*", "s3:*", "sns:Publish"} & set(_as_list(statement["Action"]))
+    return bool(statement["Effect"] == "Deny" and plain and everybody and everything)
 
 
 def _for_this_account(statement: dict[str, Any]) -> bool:

@@ -140,6 +140,12 @@ def _rename_metric(template: Template, name: str) -> None:
             alarm["MetricName"] = "Other"
 
 
+def _change_depth_alarms(template: Template, change: dict[str, object]) -> None:
+    for alarm in resources(template, "AWS::CloudWatch::Alarm").values():
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible":
+            alarm.update(change)
+
+
 def _share_a_role(template: Template) -> None:
     first, second, *_ = resources(template, "AWS::Lambda::Function").values()
     first["Role"] = second["Role"]
@@ -180,6 +186,7 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
      lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").pop("RedrivePolicy")),
     (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).pop("DestinationConfig")),
     (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).pop("MaximumRecordAgeInSeconds")),
+    (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).update(MaximumRetryAttempts=-1)),
     (rules.visibility_outlasts_the_worker,
      lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").update(VisibilityTimeout=59)),
     (rules.queues_are_encrypted_and_kept, lambda t: _first(t, "AWS::SQS::Queue").pop("SqsManagedSseEnabled")),
@@ -187,13 +194,24 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
      lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").update(MessageRetentionPeriod=1_209_600)),
     (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::SQS::QueuePolicy").pop(0)),
     (rules.queues_topics_and_buckets_take_tls_only, lambda t: _statements(t, "AWS::SNS::TopicPolicy").pop(0)),
+    (rules.queues_topics_and_buckets_take_tls_only,
+     lambda t: _statements(t, "AWS::SQS::QueuePolicy")[0].update(Action="sqs:PurgeQueue")),
+    (rules.queues_topics_and_buckets_take_tls_only,
+     lambda t: _statements(t, "AWS::SQS::QueuePolicy")[0].update(Principal={"Service": "sns.amazonaws.com"})),
     (rules.topics_have_a_key_that_publishers_may_use, lambda t: _first(t, "AWS::SNS::Topic").pop("KmsMasterKeyId")),
     (rules.topics_have_a_key_that_publishers_may_use, _drop_key_use),
     (rules.topics_have_a_key_that_publishers_may_use, _let_key_be_used_for_any_account),
     (rules.dead_letters_raise_an_alarm, lambda t: _rename_metric(t, "ApproximateNumberOfMessagesVisible")),
+    *((rules.dead_letters_raise_an_alarm, lambda t, change=change: _change_depth_alarms(t, change))
+      for change in ({"Threshold": 10}, {"ComparisonOperator": "LessThanThreshold"}, {"Statistic": "Minimum"},
+                     {"Period": 86_400})),
     (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "ApproximateAgeOfOldestMessage")),
     (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "IteratorAge")),
     (rules.alarms_act_and_name_their_runbook_entry, lambda t: _first(t, "AWS::CloudWatch::Alarm").pop("AlarmActions")),
+    (rules.alarms_act_and_name_their_runbook_entry,
+     lambda t: _first(t, "AWS::CloudWatch::Alarm").update(ActionsEnabled=False)),
+    (rules.alarms_act_and_name_their_runbook_entry,
+     lambda t: _first(t, "AWS::CloudWatch::Alarm").update(AlarmActions=["arn:aws:sns:eu-west-1:111122223333:none"])),
     (rules.alarms_act_and_name_their_runbook_entry,
      lambda t: _first(t, "AWS::CloudWatch::Alarm").update(AlarmDescription="Runbook: docs/runbook.md#no-such-entry")),
     (rules.nothing_has_a_physical_name, lambda t: _first(t, "AWS::DynamoDB::Table").update(TableName="orders")),
