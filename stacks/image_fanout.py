@@ -3,6 +3,7 @@
 from constructs import Construct
 
 from stacks.constructs.bucket import SecureBucket
+from stacks.constructs.deployments import GradualDeployments
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.notifications import BucketNotifications
 from stacks.constructs.queues import WorkQueue
@@ -46,6 +47,7 @@ class ImageFanoutStack(ShopStack):
             resized = self._size(size, alarms)
             subscription = resized.subscribe_to(topic)
             notifications.node.add_dependency(resized, subscription)  # the first image finds every queue
+        GradualDeployments(self, "Deployments", alarms=alarms)
 
     def _size(self, size: ImageSize, alarms: Alarms) -> WorkQueue:
         """What makes images in one size, with its outputs."""

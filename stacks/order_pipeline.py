@@ -5,6 +5,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.constructs.data_key import READING_AND_WRITING
+from stacks.constructs.deployments import GradualDeployments
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue, WorkQueue, allow_sending
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
@@ -74,6 +75,7 @@ class OrderPipelineStack(ShopStack):
 
         self.topic = self._topic(key)
         self.notifier, unannounced = self._notifier(table, self.topic, alarms)
+        GradualDeployments(self, "Deployments", alarms=alarms)
 
         self.output("OrdersEndpoint", endpoint, "POST an order here")
         self.output("OrdersApiKeyId", api_key.key_id, "The API key's id; its value is for x-api-key")

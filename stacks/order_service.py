@@ -1,10 +1,10 @@
 """The order service: an API → a function → a table of its own."""
 
-from aws_cdk import aws_apigateway
 from aws_cdk.aws_apigateway import AuthorizationType
 from constructs import Construct
 
 from stacks.constructs.data_key import READING_AND_WRITING
+from stacks.constructs.deployments import GradualDeployments
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.rest_api import ApiGatewayLogRole, RestApi
 from stacks.constructs.shop_stack import ShopStack, acknowledge, let_use_data_key
@@ -44,6 +44,7 @@ class OrderServiceStack(ShopStack):
                 daily_quota=settings.order_service_daily_quota,
             )
             self.output("OrderServiceApiKeyId", key.key_id, "The API key's id; its value is for x-api-key")
+        GradualDeployments(self, "Deployments", alarms=alarms)
 
     def _service(self, table: Table) -> PythonFunction:
         service = PythonFunction(
@@ -77,7 +78,7 @@ class OrderServiceStack(ShopStack):
             log_role=log_role,
         )
         orders = api.root.add_resource("order")
-        integration = aws_apigateway.LambdaIntegration(service, allow_test_invoke=False)
+        integration = api.answered_by(service)
         signed = (
             AuthorizationType.NONE if self.settings.order_service_authorization == "api_key" else AuthorizationType.IAM
         )

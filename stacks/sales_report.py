@@ -17,6 +17,7 @@ from stacks.constructs.bucket import SecureBucket
 from stacks.constructs.custom_resource import answered_by
 from stacks.constructs.data_key import MESSAGES
 from stacks.constructs.database import READ_SECRET, Database, DatabaseNetwork, UserSecret
+from stacks.constructs.deployments import GradualDeployments
 from stacks.constructs.failure_destination import FailedInvocations
 from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue, WorkQueue
@@ -89,6 +90,7 @@ class SalesReportStack(ShopStack):
         endpoint = self._api(report, log_role, alarms)
         for newer in (recorder, extractor, schedule):
             newer.node.add_dependency(migration)  # new code meets the new schema
+        GradualDeployments(self, "Deployments", alarms=alarms)
 
         self.output("SalesReportEndpoint", endpoint, "POST here to have a report made")
         self.output("SalesReportFunctionName", report.function_name, "Makes and mails the report")
@@ -271,7 +273,7 @@ class SalesReportStack(ShopStack):
             environment={
                 "SALES_REPORT_TOPIC_ARN": topic.topic_arn,
                 "DB_PARAMETER_PATH": path,
-                "EXTRACTOR_FUNCTION_NAME": extractor.function_name,
+                "EXTRACTOR_FUNCTION_NAME": extractor.live.function_name,
                 "SALES_REPORTS_BUCKET": bucket.bucket_name,
                 "SHOP_TIME_ZONE": self.settings.time_zone,
                 **self._secret_arns(EXTRACTOR_SECRET_ARN=_EXTRACTOR_USER),
@@ -281,7 +283,7 @@ class SalesReportStack(ShopStack):
         parameters = f"arn:{self.partition}:ssm:{self.region}:{self.account}:parameter{path}"
         # The call is authorised on the path as it was asked for; both ways to write it mean the same.
         report.allow("ssm:GetParametersByPath", on=[parameters, parameters.rstrip("/")])
-        report.allow("lambda:InvokeFunction", on=extractor.function_arn)
+        report.allow("lambda:InvokeFunction", on=extractor.live.function_arn)
         for prefix in ("reports/", _MAILED_PREFIX):
             report.allow("s3:PutObject", on=self._days_under(prefix, bucket, report))
         topic.allow_publishing_by(report)
@@ -314,11 +316,12 @@ class SalesReportStack(ShopStack):
             says="A sales report failed three times, or waited too long; its event is in the failure queue.",
             runbook_entry="the-sales-report-fails",
         )
-        report.configure_async_invoke(
-            retry_attempts=_ASYNC_RETRIES,
-            max_event_age=_ASYNC_MAX_AGE,
-            on_failure=FailedInvocations(failures),
-        )
+        for invoked in report.invocable:  # what is live by the schedule and the API, the function itself by a person
+            invoked.configure_async_invoke(
+                retry_attempts=_ASYNC_RETRIES,
+                max_event_age=_ASYNC_MAX_AGE,
+                on_failure=FailedInvocations(failures),
+            )
         let_use_data_key(report.execution_role, MESSAGES)
         acknowledge(report, "Serverless-LambdaDLQ", "It has a failure destination, which tells more.")
         alarms.when_above(
@@ -343,7 +346,7 @@ class SalesReportStack(ShopStack):
         return FunctionSchedule(
             self,
             "DailyReport",
-            function=report,
+            function=report.live,
             description=f"Sales report of the day before, stage {self.settings.stage}",
             expression=self.settings.report_schedule,
             payload={"scheduled_time": SCHEDULED_TIME},
@@ -400,11 +403,11 @@ class SalesReportStack(ShopStack):
             memory_mb=_SMALL_FUNCTION_MB,
             timeout_seconds=_API_SECONDS,
             environment={
-                "SALES_REPORT_FUNCTION_NAME": report.function_name,
+                "SALES_REPORT_FUNCTION_NAME": report.live.function_name,
                 "SHOP_TIME_ZONE": self.settings.time_zone,
             },
         )
-        starter.allow("lambda:InvokeFunction", on=report.function_arn)
+        starter.allow("lambda:InvokeFunction", on=report.live.function_arn)
         acknowledge(starter, "Serverless-LambdaDLQ", "Never invoked asynchronously; the client sees what fails.")
         api = RestApi(
             self,
@@ -416,7 +419,7 @@ class SalesReportStack(ShopStack):
         )
         method = api.root.add_resource("report").add_method(
             "POST",
-            aws_apigateway.LambdaIntegration(starter, allow_test_invoke=False),
+            api.answered_by(starter),
             authorization_type=aws_apigateway.AuthorizationType.IAM,
         )
         api.alarm_when_failing_or_slow(

@@ -98,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_retention_days: LogRetentionDays = 30
     customer_managed_keys: bool = False
     """Tables, queues and log groups are encrypted by a key of their stack's own instead of keys that AWS owns."""
+    gradual_deployments: Literal["off", "canary", "linear"] = "off"
+    """How a new version of a function takes over: at once, with a tenth of the events for five minutes, or with a tenth
+    more each minute; the latter two by AWS CodeDeploy, which goes back to the old version when the new one fails."""
     build_for: Literal["aws", "host"] = "aws"
     """Functions' packages are for AWS Lambda, or for the Python and processor of the machine that synthesises."""
     manage_api_gateway_log_role: bool = True
@@ -217,6 +220,7 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
     "test": {"log_retention_days": 14},
     "prod": {
         "keep_data": True,
+        "gradual_deployments": "canary",
         "log_retention_days": 365,
         "orders_requests_per_second": 1_000,
         "orders_burst": 2_000,

@@ -1,12 +1,16 @@
 """A Python function with all that belongs to it: package, role, log group, JSON logs and tracing."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from aws_cdk import Annotations, ArnFormat, AssetHashType, Duration, Stack, aws_ec2, aws_iam, aws_lambda
 from constructs import Construct
 
 from stacks.constructs import packages
 from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
+
+LIVE = "live"
+"""The alias of functions that are deployed gradually."""
 
 
 class PythonFunction(aws_lambda.Function):
@@ -75,6 +79,22 @@ class PythonFunction(aws_lambda.Function):
         if vpc:
             why += " Lambda itself needs the EC2 actions on all; the function's code is denied them."
         acknowledge(role, "AwsSolutions-IAM5[Resource::*]", why)
+
+    @cached_property
+    def live(self) -> aws_lambda.IFunction:
+        """What everything that serves by this function invokes: an alias where deployments are gradual, else itself.
+
+        The alias is on the version that was deployed, and made when it is first asked for: a function that nobody
+        serves by (CloudFormation's own, one that a person runs) has none. `GradualDeployments` moves it.
+        """
+        if settings_of(self).gradual_deployments == "off":
+            return self
+        return aws_lambda.Alias(self, "Live", alias_name=LIVE, version=self.current_version)
+
+    @property
+    def invocable(self) -> list[aws_lambda.IFunction]:
+        """The function and, if that is another, what is live: each has an asynchronous configuration of its own."""
+        return list(dict.fromkeys((self, self.live)))
 
     def allow(
         self, *actions: str, on: str | list[str], conditions: Mapping[str, Mapping[str, str | list[str]]] | None = None

@@ -105,7 +105,7 @@ class WorkQueue(Construct):
         mapping = aws_lambda.EventSourceMapping(
             self,
             "Mapping",
-            target=worker,
+            target=worker.live,
             event_source_arn=self.queue.queue_arn,
             batch_size=batch_size,
             max_batching_window=Duration.seconds(0),

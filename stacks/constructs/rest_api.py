@@ -6,6 +6,7 @@ from aws_cdk import Duration, RemovalPolicy, aws_apigateway, aws_cloudwatch, aws
 from aws_cdk.aws_apigateway import ResponseType
 from constructs import Construct
 
+from stacks.constructs.function import PythonFunction
 from stacks.constructs.shop_stack import acknowledge, log_group, settings_of
 from stacks.constructs.topics import Alarms
 
@@ -119,6 +120,8 @@ class RestApi(aws_apigateway.RestApi):
                 throttling_burst_limit=burst,
             ),
         )
+        self.functions: list[PythonFunction] = []
+        """Those that answer for it."""
         self.node.try_remove_child("Endpoint")  # an output of the CDK's own naming, beside the documented ones
         self.deployment_stage.node.add_dependency(log_role, self._execution_log_group(scope, construct_id))
 
@@ -142,6 +145,12 @@ class RestApi(aws_apigateway.RestApi):
         plan.add_api_stage(stage=self.deployment_stage)
         plan.add_api_key(key)
         return key
+
+    def answered_by(self, function: PythonFunction) -> aws_apigateway.LambdaIntegration:
+        """The integration by which what is live of the function answers requests."""
+        if function not in self.functions:
+            self.functions.append(function)
+        return aws_apigateway.LambdaIntegration(function.live, allow_test_invoke=False)
 
     def alarm_when_failing_or_slow(self, alarms: Alarms, *, says: str, entry: str) -> None:
         """Alarms when more than one request in a hundred fails on our side (5xx), and when answers stay slow.

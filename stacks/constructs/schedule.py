@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping
 
-from aws_cdk import ArnFormat, Stack, aws_iam, aws_scheduler
+from aws_cdk import ArnFormat, Stack, aws_iam, aws_lambda, aws_scheduler
 from constructs import Construct
 
 from stacks.constructs.data_key import MESSAGES
-from stacks.constructs.function import PythonFunction
 from stacks.constructs.queues import DeadLetterQueue
 from stacks.constructs.shop_stack import key_statements, settings_of
 
@@ -30,7 +29,7 @@ class FunctionSchedule(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        function: PythonFunction,
+        function: aws_lambda.IFunction,
         description: str,
         expression: str,
         payload: Mapping[str, str],
@@ -41,7 +40,7 @@ class FunctionSchedule(Construct):
             self,
             "Role",
             assumed_by=aws_iam.ServicePrincipal("scheduler.amazonaws.com", conditions=_our_schedules_only(self)),
-            description=f"Lets the schedule invoke {function.node.id}",
+            description=f"Lets the schedule {construct_id} invoke its function",
         )
         may_invoke = aws_iam.Policy(
             self,

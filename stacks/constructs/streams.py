@@ -51,7 +51,7 @@ def read_new_items(
     aws_lambda.EventSourceMapping(
         scope,
         f"{reader.node.id}Mapping",
-        target=reader,
+        target=reader.live,
         event_source_arn=stream,
         starting_position=aws_lambda.StartingPosition.TRIM_HORIZON,
         batch_size=batch_size,

@@ -103,13 +103,13 @@ class Alarms(Construct):
         says: str,
         entry: str,
         periods: int = 1,
-    ) -> None:
+    ) -> aws_cloudwatch.Alarm:
         """Alarms once the metric has been above the threshold for so many of its periods in a row, until it is not.
 
         `entry` is the heading's anchor in the runbook.
         """
         comparison = aws_cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
-        self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
+        return self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
 
     def when_below(
         self,
@@ -120,10 +120,10 @@ class Alarms(Construct):
         says: str,
         entry: str,
         periods: int = 1,
-    ) -> None:
+    ) -> aws_cloudwatch.Alarm:
         """Like `when_above`, for a metric that is below the threshold."""
         comparison = aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
-        self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
+        return self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
 
     def when_not_working(self, function: PythonFunction) -> None:
         """Alarms when a function that an event source calls keeps failing as a whole, or is kept from running.
@@ -159,7 +159,7 @@ class Alarms(Construct):
         says: str,
         entry: str,
         periods: int,
-    ) -> None:
+    ) -> aws_cloudwatch.Alarm:
         name = f"{Stack.of(self).stack_name}-{construct_id}"
         self.names.append(name)
         alarm = aws_cloudwatch.Alarm(
@@ -174,6 +174,7 @@ class Alarms(Construct):
             treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         alarm.add_alarm_action(aws_cloudwatch_actions.SnsAction(self.topic))
+        return alarm
 
 
 def _of_this_account(scope: Construct, service: str) -> aws_iam.PrincipalBase:

@@ -130,6 +130,19 @@ NOT_SHOWN: Final = (
         "As of DailyReport.",
     ),
     NotShown(
+        "Deployments",
+        "lambda:GetAlias lambda:UpdateAlias lambda:GetProvisionedConcurrencyConfig cloudwatch:DescribeAlarms",
+        "*",
+        "Only with `gradual_deployments`: CodeDeploy moves aliases with this role, and looks at alarms. The emulator "
+        "has no CodeDeploy.",
+    ),
+    NotShown(
+        "*",
+        "lambda:InvokeFunction",
+        "*Live",
+        "Only with `gradual_deployments`: the caller names the function's alias instead of the function.",
+    ),
+    NotShown(
         "*",
         "s3:ListBucket",
         "Images SalesReports",

@@ -13,6 +13,7 @@ Rule = Callable[[Template], Iterator[str]]
 
 _RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 _FUNCTION = "AWS::Lambda::Function"
+_ALIAS = "AWS::Lambda::Alias"
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 _QUEUE = "AWS::SQS::Queue"
 _TOPIC = "AWS::SNS::Topic"
@@ -137,7 +138,7 @@ def visibility_outlasts_the_worker(template: Template) -> Iterator[str]:
     queues, functions = resources(template, _QUEUE), resources(template, _FUNCTION)
     for mapping in resources(template, _MAPPING).values():
         source = _reference(mapping["EventSourceArn"])
-        function = functions[_reference(mapping["FunctionName"])]
+        function = functions[_function_of(template, mapping["FunctionName"])]
         window = mapping.get("MaximumBatchingWindowInSeconds", 0)
         if source in queues and queues[source].get("VisibilityTimeout", 30) < 6 * function["Timeout"] + window:
             yield f"{source}: {queues[source].get('VisibilityTimeout')} s for a worker of {function['Timeout']} s"
@@ -285,7 +286,7 @@ def sources_that_nobody_reads_raise_an_alarm(template: Template) -> Iterator[str
     }
     for name, mapping in resources(template, _MAPPING).items():
         source = _reference(mapping["EventSourceArn"])
-        reader = _reference(mapping["FunctionName"])
+        reader = _function_of(template, mapping["FunctionName"])
         age = ("ApproximateAgeOfOldestMessage", source) if source in queues else ("IteratorAge", reader)
         if age not in watched:
             yield f"{name}: nobody hears when {source} is not read"
@@ -480,20 +481,56 @@ def asynchronous_invocations_have_an_end_for_failures(template: Template) -> Ite
         if subscription["Protocol"] == "lambda"
     ]
     settings = {
-        _reference(each["FunctionName"]): each
+        _alias_in(template, each["Qualifier"]) or _reference(each["FunctionName"]): each
         for each in resources(template, "AWS::Lambda::EventInvokeConfig").values()
     }
     alarmed = {
-        _reference(dimension["Value"])
+        _reference(alarm["Dimensions"][0]["Value"])
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
-        if alarm.get("MetricName") == "Errors"
-        for dimension in alarm["Dimensions"]
+        # One with more dimensions is of a version, and only while it is deployed.
+        if alarm.get("MetricName") == "Errors" and len(alarm["Dimensions"]) == 1
     }
     for name in started:
         how = settings.get(name, {})
-        fails_once = how.get("MaximumRetryAttempts") == 0 and name in alarmed
+        fails_once = how.get("MaximumRetryAttempts") == 0 and _function_of(template, {"Ref": name}) in alarmed
         if not fails_once and not how.get("DestinationConfig", {}).get("OnFailure"):
             yield f"{name}: its failures end nowhere"
+
+
+def aliases_are_moved_by_deployments_that_roll_back(template: Template) -> Iterator[str]:
+    """CodeDeploy moves every alias, little by little, and back on alarms: one is on errors of the new version alone."""
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
+    groups = resources(template, "AWS::CodeDeploy::DeploymentGroup")
+    for name, alias in resources(template, _ALIAS).items():
+        update = template["Resources"][name].get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
+        group = groups.get(_reference(update.get("DeploymentGroupName")))
+        if not group or not re.search(r"Canary|Linear", group["DeploymentConfigName"]):
+            yield f"{name}: moves at once"
+            continue
+        rollback = group.get("AutoRollbackConfiguration", {})
+        if not rollback.get("Enabled") or not set(rollback.get("Events", [])) >= _ROLL_BACK:
+            yield f"{name}: is not moved back by itself"
+        watched = group.get("AlarmConfiguration", {})
+        named = [alarms[_reference(alarm["Name"])] for alarm in watched.get("Alarms", [])]
+        if not watched.get("Enabled") or not any(_is_on_version(alarm, alias) for alarm in named):
+            yield f"{name}: no alarm on its new version"
+
+
+def nothing_goes_past_an_alias(template: Template) -> Iterator[str]:
+    """Where a function has an alias, all that may invoke it name that: mappings, schedules, APIs and roles."""
+    aliases = resources(template, _ALIAS).values()
+    behind = {_reference(alias["FunctionName"]) for alias in aliases}
+    invoking = {name: mapping["FunctionName"] for name, mapping in resources(template, _MAPPING).items()}
+    invoking |= {name: schedule["Target"]["Arn"] for name, schedule in resources(template, _SCHEDULE).items()}
+    invoking |= {name: each["FunctionName"] for name, each in resources(template, "AWS::Lambda::Permission").items()}
+    for name, method in resources(template, "AWS::ApiGateway::Method").items():
+        invoking[name] = method["Integration"].get("Uri")
+    for name, statement in _identity_statements(template):
+        if "lambda:InvokeFunction" in _as_list(statement["Action"]):
+            invoking[name] = statement["Resource"]
+    for name, invoked in invoking.items():
+        if past := behind.intersection(_references(invoked)):
+            yield f"{name}: invokes {sorted(past)} and not what is live of it"
 
 
 def functions_write_nothing_that_starts_them(template: Template) -> Iterator[str]:
@@ -562,6 +599,8 @@ ALL: list[Rule] = [
     roles_have_no_managed_policies,
     api_keys_have_a_throttle_and_a_quota,
     asynchronous_invocations_have_an_end_for_failures,
+    aliases_are_moved_by_deployments_that_roll_back,
+    nothing_goes_past_an_alias,
     functions_write_nothing_that_starts_them,
     notified_topics_let_in_their_bucket_only,
 ]
@@ -591,6 +630,7 @@ _LOG_GROUP_OF_KEY = "kms:EncryptionContext:aws:logs:arn"
 _KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
 _SOON = 300
 """Seconds in which a person is to hear of what failed."""
+_ROLL_BACK = {"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST", "DEPLOYMENT_STOP_ON_ALARM"}
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -604,6 +644,36 @@ def _reference(value: Any) -> str:
     if isinstance(value, dict) and "Fn::GetAtt" in value:
         return str(value["Fn::GetAtt"][0])
     return ""
+
+
+def _references(value: Any) -> set[str]:
+    """The logical ids that an expression is made of."""
+    if isinstance(value, list):
+        return {found for each in value for found in _references(each)}
+    if not isinstance(value, dict):
+        return set()
+    return {_reference(value)} if _reference(value) else _references(list(value.values()))
+
+
+def _alias_in(template: Template, value: Any) -> str:
+    """The logical id of the alias that an expression is made of; empty where it is made of none."""
+    return next(iter(_references(value) & resources(template, _ALIAS).keys()), "")
+
+
+def _function_of(template: Template, value: Any) -> str:
+    """The logical id of the function that is named, by itself or by its alias."""
+    alias = _alias_in(template, value)
+    return _reference(resources(template, _ALIAS)[alias]["FunctionName"] if alias else value)
+
+
+def _is_on_version(alarm: dict[str, Any], alias: dict[str, Any]) -> bool:
+    """Whether an alarm is on errors of the version that the alias is about to be on, as it is called by the alias."""
+    function = alias["FunctionName"]
+    return alarm.get("MetricName") == "Errors" and {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == {
+        "FunctionName": function,
+        "Resource": {"Fn::Join": ["", [function, f":{alias['Name']}"]]},
+        "ExecutedVersion": alias["FunctionVersion"],
+    }
 
 
 def _identity_statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -421,12 +421,59 @@ IMAGE_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "ThumbnailDeadLetters")),
     (rules.dead_letters_raise_an_alarm, lambda t: _unwatch(t, "MobileDeadLetters")),
 ]  # fmt: skip
+
+
+def _group(template: Template) -> Any:
+    return the_only(template, "AWS::CodeDeploy::DeploymentGroup", "DeploymentsOrderProcessor")
+
+
+def _name_the_function(template: Template, resource_type: str, name_starts: str, *path: str) -> None:
+    """Has what invokes a function by its alias name the function itself."""
+    place = the_only(template, resource_type, name_starts)
+    for step in path[:-1]:
+        place = place[step]
+    text = json.dumps(place[path[-1]])
+    for name, alias in resources(template, "AWS::Lambda::Alias").items():
+        text = text.replace(f'"{name}"', json.dumps(alias["FunctionName"]["Ref"]))
+    place[path[-1]] = json.loads(text)
+
+
+DEPLOYMENT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.aliases_are_moved_by_deployments_that_roll_back,
+     lambda t: [resource.pop("UpdatePolicy", None) for resource in t["Resources"].values()]),
+    (rules.aliases_are_moved_by_deployments_that_roll_back,
+     lambda t: _group(t).update(DeploymentConfigName="CodeDeployDefault.LambdaAllAtOnce")),
+    (rules.aliases_are_moved_by_deployments_that_roll_back,
+     lambda t: _group(t)["AutoRollbackConfiguration"]["Events"].remove("DEPLOYMENT_STOP_ON_ALARM")),
+    (rules.aliases_are_moved_by_deployments_that_roll_back, lambda t: _group(t).pop("AlarmConfiguration")),
+    (rules.aliases_are_moved_by_deployments_that_roll_back,
+     lambda t: the_only(t, "AWS::CloudWatch::Alarm", "AlarmsOrderProcessorNewVersion")["Dimensions"].pop(0)),
+    (rules.nothing_goes_past_an_alias,
+     lambda t: _name_the_function(t, "AWS::Lambda::EventSourceMapping", "OrdersMapping", "FunctionName")),
+    (rules.visibility_outlasts_the_worker,
+     lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").update(VisibilityTimeout=59)),
+    (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "IteratorAge")),
+]  # fmt: skip
+REPORT_DEPLOYMENT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
+    (rules.nothing_goes_past_an_alias,
+     lambda t: _name_the_function(t, "AWS::Scheduler::Schedule", "DailyReport", "Target", "Arn")),
+    (rules.nothing_goes_past_an_alias,
+     lambda t: _name_the_function(t, "AWS::IAM::Policy", "SalesReportApiRole", "PolicyDocument", "Statement")),
+    (rules.nothing_goes_past_an_alias,
+     lambda t: _name_the_function(t, "AWS::ApiGateway::Method", "SalesReportRestApi", "Integration", "Uri")),
+    (rules.nothing_goes_past_an_alias,
+     lambda t: _name_the_function(t, "AWS::Lambda::Permission", "SalesReportRestApi", "FunctionName")),
+    (rules.asynchronous_invocations_have_an_end_for_failures,
+     lambda t: the_only(t, "AWS::Lambda::EventInvokeConfig", "SalesReportLive").pop("DestinationConfig")),
+]  # fmt: skip
 ALL_BREAKAGES = [
     *(("dev", {}, "dev-order-pipeline", *breakage) for breakage in BREAKAGES),
     *(("dev", {}, "dev-sales-report", *breakage) for breakage in REPORT_BREAKAGES),
     *(("dev", {}, "dev-image-fanout", *breakage) for breakage in IMAGE_BREAKAGES),
     *(("prod", CUSTOMER_MANAGED_KEYS, "prod-order-pipeline", *breakage) for breakage in KEY_BREAKAGES),
     *(("prod", CUSTOMER_MANAGED_KEYS, "prod-sales-report", *breakage) for breakage in REPORT_KEY_BREAKAGES),
+    *(("prod", CUSTOMER_MANAGED_KEYS, "prod-order-pipeline", *breakage) for breakage in DEPLOYMENT_BREAKAGES),
+    *(("prod", CUSTOMER_MANAGED_KEYS, "prod-sales-report", *breakage) for breakage in REPORT_DEPLOYMENT_BREAKAGES),
 ]
 
 
