@@ -147,7 +147,7 @@ def trace(target: Target, wanted: str, since: datetime, now: datetime) -> list[W
     waiting = queue_depth(target.client("sqs"), target.output("OrdersQueueUrl"))
     if not mine:
         raise ShopError(_unknown(sources, wanted, waiting))
-    ways = [way(each, waiting=waiting, has_recorder=sources.has_recorder) for each in mine]
+    ways = [way(each, sources, waiting=waiting) for each in mine]
     return sorted(ways, key=lambda each: each.steps[0].at if each.steps else "")
 
 
@@ -298,14 +298,14 @@ def _is_about(found: _Evidence, wanted: str) -> bool:
     return wanted in ids
 
 
-def way(found: _Evidence, *, waiting: int, has_recorder: bool) -> Way:
+def way(found: _Evidence, sources: Sources, *, waiting: int) -> Way:
     """Return what became of a message; `waiting` is how many are on the orders queue, visible or in flight."""
     order_id = found.first("order_id")
     if order_id is None and found.item is not None:
         order_id = found.item["orderID"]["S"]
     if order_id is None and found.letter is not None:
         order_id = found.letter.orderID
-    place, now = _place(found, waiting, has_recorder=has_recorder)
+    place, now = _place(found, sources, waiting)
     return Way(found.message_id, order_id, found.first("request_id"), list(_steps(found)), place, now)
 
 
@@ -344,11 +344,11 @@ def _is_ok(entry: Entry) -> bool:
     return entry.outcome.startswith("2")
 
 
-def _place(found: _Evidence, waiting: int, *, has_recorder: bool) -> tuple[Place, str]:
+def _place(found: _Evidence, sources: Sources, waiting: int) -> tuple[Place, str]:
     if found.is_refused:
         return REFUSED, "The API refused it: it was never on the queue."
     if found.is_settled:
-        return STORED, _stored_and(found, has_recorder=has_recorder)
+        return STORED, _stored_and(found, sources)
     if found.letter is not None:
         return DEAD, f"In the orders' dead-letter queue; why: dlq show {found.letter.message_id}"
     if any(entry.source == PROCESSOR for entry in found.entries):
@@ -371,17 +371,21 @@ def _on_queue(waiting: int) -> str:
     return f"{plural(waiting, 'message')} on the orders queue"
 
 
-def _stored_and(found: _Evidence, *, has_recorder: bool) -> str:
-    sources = {entry.source for entry in found.entries if entry.outcome in {"announced", "recorded"}}
+def _stored_and(found: _Evidence, sources: Sources) -> str:
+    done_by = {entry.source for entry in found.entries if entry.outcome in {"announced", "recorded"}}
     if all(entry.outcome != "stored" for entry in found.entries) and found.item is None:
-        return "Nothing is missing: the same order was stored by an earlier message, which has its announcement."
-    wanted = {NOTIFIER: "announced", RECORDER: "recorded"} if has_recorder else {NOTIFIER: "announced"}
-    done = [word for source, word in wanted.items() if source in sources]
-    missing = [word for source, word in wanted.items() if source not in sources]
+        return "Nothing is missing: the same order was stored by another message, which has its announcement."
+    wanted = {NOTIFIER: "announced", RECORDER: "recorded"} if sources.has_recorder else {NOTIFIER: "announced"}
+    done = [word for source, word in wanted.items() if source in done_by]
+    missing = [word for source, word in wanted.items() if source not in done_by]
     said = f"{_listed(['Stored', *done])}."
     if not missing:
         return said
-    return f"{said} Not {' and not '.join(missing)}, as far as the logs go: see status and dlq list."
+    received_at = _received_at(found)
+    if received_at is not None and received_at < sources.since:
+        return f"{said} Whether it was {' and '.join(missing)} is in older logs: --since looks further back."
+    said += f" Not {' and not '.join(missing)} yet, as far as the logs go"
+    return f"{said}; if it stays so, see status and dlq list."
 
 
 def _listed(words: list[str]) -> str:

@@ -151,7 +151,16 @@ def test_what_is_missing_is_said(dev: Target, written: Logs) -> None:
     written.stored(200)
     written.batch(450, "notifier", IDS)
     [way] = look(dev, "m-1")
-    assert way.now == "Stored and announced. Not recorded, as far as the logs go: see status and dlq list."
+    says = "Not recorded yet, as far as the logs go; if it stays so, see status and dlq list."
+    assert way.now == f"Stored and announced. {says}"
+
+
+def test_of_an_order_older_than_the_search_nothing_is_said_to_be_missing(dev: Target, written: Logs) -> None:
+    item: Any = {"orderID": {"S": "A-1"}, "received_at": {"S": received(-2 * 86_400_000)}}
+    dev.client("dynamodb").put_item(TableName=dev.output("OrdersTableName"), Item=item)
+    [way] = look(dev, "A-1")
+    assert way.now == "Stored. Whether it was announced and recorded is in older logs: --since looks further back."
+    assert written.searches == [{"A-1"}]
 
 
 def test_a_stage_without_sales_reports_misses_no_recording(
