@@ -33,6 +33,9 @@ _LATE_MS: Final = 30_000
 _REPORTS: Final = '?"platform.report" ?"REPORT RequestId"'
 _WORD: Final = re.compile(r"[A-Za-z0-9_]+")
 _PLATFORM: Final = "platform."
+_PLATFORM_SAYS: Final = "Lambda says"
+_PLATFORM_SHOWN: Final = f"ERROR {_PLATFORM_SAYS}"
+"""What is written of a failure of Lambda's own where it is shown, and nowhere in the log."""
 _TEXT_PLATFORM: Final = re.compile(r"\A(?:START|END|REPORT|INIT_START|EXTENSION)\b")
 _TEXT_REPORT: Final = re.compile(r"\AREPORT RequestId: (?P<request_id>\S+)\t(?P<figures>.*)", re.DOTALL)
 _FAILED: Final = {"error", "failure"}
@@ -190,14 +193,19 @@ def server_pattern(text: str) -> str:
 
     A term in CloudWatch's syntax stands for a whole word and JSON escapes some characters, so it is the text's longest
     run of letters and digits, as a regular expression ("Filter pattern syntax", `%…%`); `has_text` does the rest.
+    What may be of the words for Lambda's own failures is in no line as it was written, so their reports come too.
     """
     longest = max(_WORD.findall(text), key=len, default="")
+    if longest and longest in _PLATFORM_SHOWN:
+        return f"%{longest}|platform.report%"
     return f"%{longest}%" if longest else ""
 
 
 def has_text(event: Event, text: str) -> bool:
-    """Whether an event has `text` in it, as it was written or in one of its values."""
-    return text in event.message or any(text in value for value in _texts(_decode(event.message)))
+    """Whether an event has `text` in it: as it was written, in one of its values, or as it is shown."""
+    if text in event.message or any(text in value for value in _texts(_decode(event.message))):
+        return True
+    return any(text in shown for shown in text_lines(read_line(event)))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -264,7 +272,7 @@ def text_lines(line: Line) -> list[str]:
     """
     if line.level == "PLATFORM":
         status = line.fields.get("status", "success")
-        return [] if status == "success" else [_head(line, "ERROR", f"Lambda says {status}", {})]
+        return [] if status == "success" else [_head(line, "ERROR", f"{_PLATFORM_SAYS} {status}", {})]
     if not line.level and _TEXT_PLATFORM.match(line.message) and "\tStatus: " not in line.message:
         return []
     fields = {name: value for name, value in line.fields.items() if name not in _SHOWN_ELSEWHERE}

@@ -162,6 +162,16 @@ def test_the_pattern_is_the_longest_word_that_json_cannot_have_escaped() -> None
     assert logs.server_pattern("…") == ""
 
 
+def test_lambdas_own_failures_are_found_by_what_is_shown_of_them() -> None:
+    record = {"requestId": "3f1e", "status": "timeout", "metrics": {}}
+    failed = event({"type": "platform.report", "record": record})
+    done = event({"type": "platform.report", "record": {**record, "status": "success"}})
+    for text in ("ERROR", "Lambda says timeout"):
+        assert "platform.report" in logs.server_pattern(text) or "timeout" in logs.server_pattern(text)
+        assert (logs.has_text(failed, text), logs.has_text(done, text)) == (True, False)
+    assert logs.server_pattern("ERROR") == "%ERROR|platform.report%"
+
+
 @pytest.mark.parametrize(
     ("text", "is_there"),
     [
@@ -171,6 +181,7 @@ def test_the_pattern_is_the_longest_word_that_json_cannot_have_escaped() -> None
         ("deep", True),
         ("info", False),
         ("level=INFO", False),
+        ("name=Caffè", True),
     ],
 )
 def test_a_filter_finds_text_as_it_is_written_and_as_it_is_meant(text: str, is_there: bool) -> None:
