@@ -4,6 +4,12 @@
 STAGE ?= dev
 # More settings for the stage, such as CONTEXT="-c alarm_email=you@example.com" (stacks/settings.py has all of them).
 CONTEXT ?=
+# Where nobody can be asked, as in a pipeline: APPROVAL=never deploys changes of permissions without a question.
+APPROVAL ?=
+# What CloudFormation may do, instead of everything: ARNs of policies, as make delivery-role prints them.
+POLICIES ?=
+# The repository whose workflows may deploy: owner/repository.
+GITHUB ?=
 
 # Of the load test: pipeline or service, a stage, how many send at the same time (to the pipeline an order a second
 # each, and five times as many in the last third of the time), and for how long.
@@ -26,7 +32,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy destroy diff bootstrap lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -75,11 +81,21 @@ synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 diff: setup ## what a deployment of STAGE would change on AWS
 	@$(CDK) diff --context stage="$(STAGE)" $(CONTEXT)
 
+compare: setup ## how the templates in cdk.out/ differ from those that are deployed; needs no more than to read these
+	@$(CDK) diff --app cdk.out --method template --no-color
+
 bootstrap: setup ## prepare the AWS account and region for the CDK, once
-	@$(CDK) bootstrap --context stage="$(STAGE)" $(CONTEXT)
+	@$(CDK) bootstrap $(if $(POLICIES),--cloudformation-execution-policies "$(POLICIES)") --context stage="$(STAGE)" $(CONTEXT)
+
+delivery-role: setup ## let the workflows of GITHUB=owner/repository deploy to this account (docs/delivery.md)
+	@$(CDK) deploy --app "$(IN_VENV) delivery.py" --output cdk.out/delivery --context github="$(GITHUB)" $(CONTEXT)
 
 deploy: setup ## deploy STAGE to AWS
-	@$(CDK) deploy --all --context stage="$(STAGE)" $(CONTEXT) --outputs-file "cdk.out/outputs-$(STAGE).json"
+	@$(CDK) deploy --all $(if $(APPROVAL),--require-approval "$(APPROVAL)") --context stage="$(STAGE)" $(CONTEXT) \
+		--outputs-file "cdk.out/outputs-$(STAGE).json"
+
+smoke: setup ## try STAGE out after a deployment: the order service answers; but in prod, an order is stored
+	@$(IN_VENV) -m shop smoke --stage "$(STAGE)"
 
 destroy: setup ## remove STAGE from AWS; refuses prod
 	@$(IN_VENV) -m shop destroy --stage "$(STAGE)"
