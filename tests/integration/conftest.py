@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _KEPT_CLOUD = "SHOP_TEST_CLOUD"
 
+# pytest-xdist's workers have a terminal of 80 columns, in which tables would be folded that are whole in a pipe.
+os.environ.pop("COLUMNS", None)
+
 
 def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - pytest shows it with a failure
