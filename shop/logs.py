@@ -272,7 +272,10 @@ def text_lines(line: Line) -> list[str]:
     """
     if line.level == "PLATFORM":
         status = line.fields.get("status", "success")
-        return [] if status == "success" else [_head(line, "ERROR", f"{_PLATFORM_SAYS} {status}", {})]
+        if status == "success":
+            return []
+        kind = line.fields.get("errorType")
+        return [_head(line, "ERROR", f"{_PLATFORM_SAYS} {status}" + (f": {kind}" if kind else ""), {})]
     if not line.level and _TEXT_PLATFORM.match(line.message) and "\tStatus: " not in line.message:
         return []
     fields = {name: value for name, value in line.fields.items() if name not in _SHOWN_ELSEWHERE}

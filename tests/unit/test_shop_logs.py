@@ -85,6 +85,10 @@ def test_no_line_acts_on_the_terminal() -> None:
             {"type": "platform.report", "record": {"requestId": "3f1e", "status": "timeout", "metrics": {}}},
             ["2026-11-21 19:13:22.151Z  ERROR    Lambda says timeout"],
         ),
+        (
+            {"type": "platform.report", "record": {"status": "error", "errorType": "Runtime.OutOfMemory"}},
+            ["2026-11-21 19:13:22.151Z  ERROR    Lambda says error: Runtime.OutOfMemory"],
+        ),
         ("[1, 2]", ["2026-11-21 19:13:22.151Z           [1, 2]"]),
     ],
 )
