@@ -16,6 +16,7 @@ from tests.unit.fakes import Clock
 
 FILES = sorted(path.name for path in migrate.FOLDER.iterdir())
 FIRST, SECOND = FILES[:2]  # a shop's own are among those that follow
+_TABLES = ("product_group", "product", "orders", "order_item")
 _STATEMENT = re.compile("^(CREATE|INSERT)", re.MULTILINE)
 
 
@@ -123,6 +124,29 @@ def test_a_migration_that_was_cut_short_is_finished_by_the_next(sales_database: 
             (files / name).write_text(script)
             _run(sales_database, files)
             assert _schema(sales_database) == whole
+
+
+@pytest.mark.parametrize("number", range(1, len(FILES)), ids=lambda number: f"from-{FILES[number - 1][:4]}")
+def test_sales_of_every_older_schema_are_kept(number: int, sales_database: Database, tmp_path: Path) -> None:
+    """What an older version recorded is there after the upgrade, and the present version records beside it."""
+    older = tmp_path / "older"
+    older.mkdir()
+    for name in FILES[:number]:
+        shutil.copy(migrate.FOLDER / name, older)
+    _start_anew(sales_database)
+    _run(sales_database, older)
+    sales_database.query("INSERT INTO product (id, product_name, price) VALUES (7, 'Orange Juice ', 2.5)")
+    sales_database.query("INSERT INTO orders (id, order_date) VALUES (3, '2026-11-20 09:15:00.250')")
+    sales_database.query("INSERT INTO order_item (order_id, product_id, quantity, order_date, price_per_item)"
+                         " SELECT id, 7, 2, order_date, 2.5 FROM orders")  # fmt: skip
+    before = [sales_database.query(f"SELECT * FROM {table}") for table in _TABLES]  # noqa: S608 - no one's text
+
+    assert _run(sales_database, migrate.FOLDER) == FILES[number:]
+
+    assert [sales_database.query(f"SELECT * FROM {table}") for table in _TABLES] == before  # noqa: S608
+    sales_database.query("INSERT INTO orders (order_date, order_key, product_name, quantity)"
+                         " VALUES ('2026-11-21', 'A-1', 'Orange Juice ', 3)")  # fmt: skip
+    assert sales_database.query("SELECT product_id, quantity FROM order_item ORDER BY id") == [(7, 2), (7, 3)]
 
 
 def test_two_migrations_at_a_time_apply_each_file_once(sales_database: Database, files: Path) -> None:
