@@ -123,7 +123,7 @@ faults: setup ## write the runbook's table of faults anew from tests/faults.py
 emulator-gaps: setup ## write docs/local-cloud.md's table of what the emulator lacks anew from tests/emulator_gaps.py
 	@$(IN_VENV) -m tests.emulator_gaps
 
-prove-permissions: setup ## prove that roles may do what they need and no more (4 minutes); OPTIONS=--check only compares
+prove-permissions: setup ## prove that roles may do what they need and no more (4 to 6 minutes); OPTIONS=--check writes nothing
 	@PYTHONPATH=lambdas $(IN_VENV) -m tests.permissions $(OPTIONS)
 
 bench: setup ## the benchmarks

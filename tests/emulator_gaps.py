@@ -586,6 +586,7 @@ def with_table(page: str) -> str:
 def main() -> None:
     """Write the table into the page."""
     PAGE.write_text(with_table(PAGE.read_text()))
+    print(f"wrote the table of docs/{PAGE.name}")  # noqa: T201 - of a command
 
 
 if __name__ == "__main__":
