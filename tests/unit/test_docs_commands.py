@@ -218,7 +218,7 @@ def test_fenced_blocks_are_of_a_kind_that_is_checked(page: Path) -> None:
         assert subprocess.run(["sh", "-n"], input=block, text=True, check=False).returncode == 0, block
 
 
-CHECKED_PROGRAMS = {"make", "aws", "curl", "cat", "date", "echo", "python", ".venv/bin/python"}
+CHECKED_PROGRAMS = {"make", "aws", "curl", "cat", "date", "echo", "export", "python", ".venv/bin/python"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
