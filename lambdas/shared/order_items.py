@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from shared.order_rules import (
     CUSTOMER_ID,
-    FIELDS,
     LONGEST_CUSTOMER_ID,
     LONGEST_PRODUCT,
     ORDER_DATE,
@@ -20,7 +19,6 @@ from shared.order_rules import (
     check_length,
     parse_price,
     parse_quantity,
-    quoted,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 RECEIVED_AT: Final = "received_at"
 MESSAGE_ID: Final = "message_id"
-_ATTRIBUTES = (*FIELDS, RECEIVED_AT, MESSAGE_ID)
 
 
 class StoredOrder(NamedTuple):
@@ -62,12 +59,12 @@ def to_item(stored: StoredOrder) -> dict[str, "AttributeValueTypeDef"]:
 def from_item(item: Mapping[str, Any]) -> StoredOrder:
     """The order that an item holds, checked by the same rules as when it was taken.
 
+    Attributes that it does not know are left alone: another version of ours may have written them, and its orders must
+    not be lost between an upgrade's functions, nor after a rollback (docs/decisions/0016-one-id-for-an-order.md).
+
     Raises:
         InvalidOrder: the item is no order, such as one that somebody put into the table by hand.
     """
-    for name in item:
-        if name not in _ATTRIBUTES:
-            raise InvalidOrder("item", "is not an attribute of an order", quoted(name))
     order = Order(
         order_id=check_id(_read(item, ORDER_ID, "S")),
         product=check_length(_read(item, PRODUCT, "S"), PRODUCT, LONGEST_PRODUCT),

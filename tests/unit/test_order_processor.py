@@ -381,6 +381,12 @@ def test_an_order_of_an_earlier_version_has_no_message_id_and_is_the_same_order(
     assert line["orders"][0]["outcome"] == "duplicate"
 
 
+def test_an_order_that_a_later_version_stored_is_the_same_order(table: FakeTable, clock: Clock) -> None:
+    process(clock, message("m-1", order("A-1")))
+    table.items["A-1"]["status"] = {"S": "new"}
+    assert process(clock, message("m-2", order("A-1"))) == []
+
+
 @pytest.mark.usefixtures("table")
 def test_each_message_is_counted_once_whatever_becomes_of_it(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     bodies = {

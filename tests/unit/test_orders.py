@@ -534,7 +534,6 @@ def without(name: str) -> dict[str, Any]:
     ("item", "field"),
     [
         *((without(name), name) for name in ITEM),
-        ({**ITEM, "status": {"S": "new"}}, "item"),
         ({**ITEM, "quantity": {"S": "1"}}, "quantity"),
         ({**ITEM, "quantity": {"N": "0"}}, "quantity"),
         ({**ITEM, "price_per_item": {"N": "0.00001"}}, "price_per_item"),
@@ -549,6 +548,11 @@ def test_an_item_that_is_no_order_is_refused(item: dict[str, Any], field: str) -
     with pytest.raises(InvalidOrder) as caught:
         from_item(item)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("more", [{"S": "new"}, {"M": {"quantity": {"N": "0"}}}, {"NULL": True}])
+def test_what_another_version_wrote_beside_an_order_is_left_alone(more: dict[str, Any]) -> None:
+    assert from_item({**ITEM, "status": more}) == from_item(ITEM)
 
 
 def test_absent_fields_are_absent_from_the_item() -> None:

@@ -249,7 +249,6 @@ ANNOUNCEMENT = json.loads(to_json(FULL))
         ("[" * 100_000, "body", "is nested too deeply"),
         ("{}", "orderID", "is missing"),
         ('{"orderID": "A", "orderID": "A"}', "body", "has a repeated key"),
-        (json.dumps(ANNOUNCEMENT | {"more": "x"}), "item", "is not an attribute of an order"),
         (json.dumps(ANNOUNCEMENT | {"quantity": "2"}), "quantity", "is not of the DynamoDB type N"),
         (json.dumps(ANNOUNCEMENT | {"quantity": 2.0}), "quantity", "is not an integer"),
         (json.dumps(ANNOUNCEMENT | {"quantity": True}), "quantity", "is not of the DynamoDB type N"),
@@ -266,6 +265,11 @@ def test_what_is_no_stored_order_is_refused_by_its_rule(body: str, field: str, r
         read_sale(body)
     assert refusal.value.field == field
     assert rule in refusal.value.rule
+
+
+@pytest.mark.parametrize("more", ["x", 1, None, [1, {}], {"quantity": 0}])
+def test_what_another_version_announced_beside_an_order_is_left_alone(more: Any) -> None:
+    assert read_sale(json.dumps(ANNOUNCEMENT | {"more": more})) == read_sale(json.dumps(ANNOUNCEMENT))
 
 
 @pytest.mark.parametrize(
