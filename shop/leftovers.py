@@ -61,10 +61,16 @@ def _retained(session: boto3.Session, stacks: Sequence[Mapping[str, Any]]) -> It
     """What CloudFormation was told to leave alone. A deleted stack is asked by its id, for up to 90 days."""
     cloudformation = session.client("cloudformation")
     for stack in stacks:
-        for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"]):
-            for event in page["StackEvents"]:
-                if event.get("ResourceStatus") == "DELETE_SKIPPED":
-                    yield _kept(session, event["ResourceType"], event["PhysicalResourceId"])
+        pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
+        events = [event for page in pages for event in page["StackEvents"]]
+        # Each try to delete the stack tells of it again.
+        skipped = dict.fromkeys(
+            (event["ResourceType"], event["PhysicalResourceId"])
+            for event in events
+            if event.get("ResourceStatus") == "DELETE_SKIPPED"
+        )
+        for kind, name in skipped:
+            yield _kept(session, kind, name)
 
 
 def _kept(session: boto3.Session, kind: str, name: str) -> Left:

@@ -111,7 +111,7 @@ def test_what_cloudformation_kept_is_found(session: boto3.Session, named: str, w
         )
     ]
     gone = {"ResourceStatus": "DELETE_COMPLETE", "ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": "images"}
-    _answer(session, "cloudformation.DescribeStackEvents", {"StackEvents": [*skipped, gone]})
+    _answer(session, "cloudformation.DescribeStackEvents", {"StackEvents": [*skipped, gone, *skipped]})
     _answer(session, "apigateway.GetAccount", {"cloudwatchRoleArn": f"arn:aws:iam::111122223333:role/{named}"})
 
     role, account, queue = leftovers.find(session, [{"StackId": "arn:stack"}], {})
