@@ -141,6 +141,38 @@ def status(stage: Stage = "local", as_json: Json = False) -> None:
 
 
 @app.command()
+def demo(as_json: Json = False) -> None:
+    """Bring the local cloud up, have a picture made smaller, send orders of every kind, follow each to its end."""
+    from shop import demo as demonstration
+    from shop.output import print_json
+
+    ledger = demonstration.run()
+    if as_json:
+        print_json(ledger.summary())
+    else:
+        demonstration.show(ledger)
+    if ledger.differences():
+        raise typer.Exit(1)
+
+
+@app.command()
+def destroy(
+    stage: Annotated[str, typer.Option("--stage", help="A deployed stage; prod is refused.")], as_json: Json = False
+) -> None:
+    """Empty a stage's versioned buckets, delete its stacks, and list what is left, why, and how to remove it."""
+    from shop.destroy import destroy as destroy_stage
+    from shop.output import note, print_json, print_table
+
+    left = destroy_stage(stage, progress=note)
+    if as_json:
+        print_json(left)
+        return
+    rows = [(each.kind, each.name, each.why, each.remove) for each in left]
+    title = f"Left of stage {stage}"
+    print_table(title, ("what", "name", "why", "removed by"), rows, give_way=("name", "why", "removed by"))
+
+
+@app.command()
 def smoke(stage: Stage = "local") -> None:
     """Try a stage out: the order service answers and, but for a stage that keeps its data, an order is stored."""
     from shop.output import say
