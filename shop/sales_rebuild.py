@@ -6,11 +6,13 @@ alone what it has.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shop.errors import ShopError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shop.errors import ShopError, explain
 from shop.http_client import Backoff
 from shop.order_rules import InvalidOrder, announce, from_item
 from shop.output import plural
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MOST_ENTRIES: Final = 10
 """Of one SendMessageBatch (Amazon SQS quotas)."""
+_LARGEST_CALL: Final = 1_048_576
+"""Bytes of all bodies of one SendMessageBatch together (Amazon SQS API Reference, "SendMessageBatch")."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +76,50 @@ def _read(items: Sequence[Any]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _send(sqs: "SQSClient", queue: str, bodies: Sequence[str]) -> None:
-    for start in range(0, len(bodies), _MOST_ENTRIES):
-        _send_batch(sqs, queue, bodies[start : start + _MOST_ENTRIES])
+    for batch in _batches(bodies):
+        _send_batch(sqs, queue, batch)
+
+
+def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the bodies in their order, as many together as one call may have."""
+    batch: list[str] = []
+    used = 0
+    for body in bodies:
+        size = len(body.encode())
+        if batch and (len(batch) == _MOST_ENTRIES or used + size > _LARGEST_CALL):
+            yield batch
+            batch, used = [], 0
+        batch.append(body)
+        used += size
+    if batch:
+        yield batch
 
 
 def _send_batch(sqs: "SQSClient", queue: str, bodies: Sequence[str]) -> None:
-    """Send at most ten messages; those that SQS refuses are sent again, within bounds."""
+    """Send what one call may have; those that SQS refuses for a while are sent again, within bounds."""
     backoff = Backoff()
     entries: Any = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
     failed: Sequence[Any] = ()
     for attempt in range(backoff.attempts):
-        failed = sqs.send_message_batch(QueueUrl=queue, Entries=entries).get("Failed", [])
+        try:
+            failed = sqs.send_message_batch(QueueUrl=queue, Entries=entries).get("Failed", [])
+        except (ClientError, BotoCoreError) as error:
+            raise _not_sent(len(entries), explain(error) or str(error)) from None
         if not failed:
             return
+        # Its message is wrong, and would be the next time: sending it again would only hold up the answer.
+        if final := [each for each in failed if each["SenderFault"] and "Throttl" not in each["Code"]]:
+            raise _not_sent(len(failed), _said(final[0]))
         again = {each["Id"] for each in failed}
         entries = [entry for entry in entries if entry["Id"] in again]
         time.sleep(backoff.delay(attempt))
-    raise ShopError(f"{plural(len(failed), 'order')} not sent: {failed[0].get('Message') or failed[0]['Code']}")
+    raise _not_sent(len(failed), _said(failed[0]))
+
+
+def _said(failure: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (failure["Code"], failure.get("Message"))))
+
+
+def _not_sent(orders: int, why: str) -> ShopError:
+    """What to tell when it ends early: nothing is lost by beginning again."""
+    return ShopError(f"{plural(orders, 'order')} not sent: {why} (run it again: a sale is recorded once)")

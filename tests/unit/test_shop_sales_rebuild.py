@@ -100,3 +100,34 @@ def test_what_sqs_keeps_refusing_ends_it(monkeypatch: pytest.MonkeyPatch) -> Non
     sqs: Any = Refusing(100)
     with pytest.raises(ShopError, match="1 order not sent: ServiceUnavailable"):
         sales_rebuild._send_batch(sqs, "queue", [json.dumps({}), "b"])
+
+
+def test_a_message_that_sqs_will_never_take_ends_it_at_once() -> None:
+    class Final:
+        calls = 0
+
+        def send_message_batch(self, **_: Any) -> dict[str, Any]:
+            self.calls += 1
+            return {
+                "Failed": [{"Id": "0", "Code": "InvalidParameterValue", "Message": "too long", "SenderFault": True}]
+            }
+
+    sqs: Any = Final()
+    with pytest.raises(ShopError, match="1 order not sent: InvalidParameterValue: too long"):
+        sales_rebuild._send_batch(sqs, "queue", ["a"])
+    assert sqs.calls == 1
+
+
+def test_large_orders_go_by_as_many_calls_as_they_need(pipeline: Target, sales: Target) -> None:
+    date = f"2026-11-26T09:15:00.{'9' * 199_000}Z"  # the contract bounds no fraction of a second
+    for number in range(12):
+        store(pipeline, f"A-{number}", order_date={"S": date})
+    assert rebuild(pipeline, sales, go=True) == Rebuild(orders=12, sent=12)
+    assert len(queued(sales)) == 12
+
+
+def test_a_call_that_is_refused_is_told_in_words(pipeline: Target, sales: Target) -> None:
+    store(pipeline, "A-1")
+    sales.client("sqs").delete_queue(QueueUrl=sales.output("SalesRecorderQueueUrl"))
+    with pytest.raises(ShopError, match=r"1 order not sent: SendMessageBatch: .*NonExistentQueue"):
+        rebuild(pipeline, sales, go=True)
