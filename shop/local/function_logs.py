@@ -17,6 +17,9 @@ from typing import Any
 
 _OWN_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
+END_MARK = "\x1eend of invocation "
+"""What comes before an invocation's id once it has written all that it writes; `log_lines` takes it out again."""
+
 request_id: str | None = None
 
 
@@ -66,6 +69,20 @@ def logged(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         except Exception:
             logging.getLogger().exception("[ERROR] the function raised an error")
             raise
+
+    return run
+
+
+def marked(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The handler, which says on standard error when an invocation has ended, however it did."""
+
+    @functools.wraps(handler)
+    def run(event: Any, context: Any) -> Any:
+        try:
+            return handler(event, context)
+        finally:
+            sys.stderr.flush()
+            os.write(2, f"{END_MARK}{context.aws_request_id}\n".encode())
 
     return run
 

@@ -22,6 +22,7 @@ from shop.local import (
     expressions,
     function_logs,
     invocations,
+    log_lines,
     permissions_log,
     rds,
     schedules,
@@ -67,6 +68,7 @@ def apply() -> None:
     rds.mend()
     schedules.mend()
     invocations.mend()
+    log_lines.mend()
     permissions_log.mend()
 
 

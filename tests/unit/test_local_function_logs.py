@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from shop.local import function_logs, mends
+from shop.local import function_logs, log_lines, mends
 from shop.logs import Invocation, read_report
 
 PROGRAM = """
@@ -27,7 +29,10 @@ def handler(event, context):
     if event:
         raise ValueError("broken")
 
-function_logs.logged(handler)({event!r}, Context())
+try:
+    function_logs.marked(function_logs.logged(handler))({event!r}, Context())
+finally:
+    print("after", file=sys.stderr)
 """
 
 
@@ -35,7 +40,10 @@ def _run(event: object, log_format: str = "JSON") -> list[str]:
     program = PROGRAM.format(folder=str(Path(function_logs.__file__).parent), event=event)
     environment = {"AWS_LAMBDA_LOG_FORMAT": log_format, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    return done.stderr.splitlines()
+    written, mark, after = done.stderr.partition(f"{function_logs.END_MARK}r-1\n")
+    assert mark
+    assert after.startswith("after")
+    return written.splitlines()
 
 
 def test_a_record_is_a_line_of_json_with_lambdas_fields_and_the_extra_ones() -> None:
@@ -61,6 +69,39 @@ def test_an_error_that_a_function_raises_is_logged() -> None:
 
 def test_with_text_logs_nothing_is_set_up() -> None:
     assert _run(None, log_format="Text") == []
+
+
+MARK = function_logs.END_MARK
+
+
+def _written(*lines: str) -> queue.Queue[str]:
+    written: queue.Queue[str] = queue.Queue()
+    for line in lines:
+        written.put(line)
+    return written
+
+
+def test_what_is_read_late_is_logged_with_its_invocation() -> None:
+    written = _written("first")
+    late = ["late", f"{MARK}r-1", "of the next"]
+    reader = threading.Timer(0.1, lambda: written.queue.extend(late))
+    reader.start()
+    assert log_lines.lines(written, "r-1", lambda: True) == ["first", "late"]
+    assert list(written.queue) == ["of the next"]
+
+
+def test_no_mark_gets_into_a_log() -> None:
+    written = _written(f"{MARK}r-0", "", "all", f"no line's end{MARK}r-1")
+    assert log_lines.lines(written, "r-1", lambda: True) == ["", "all", "no line's end"]
+
+
+def test_the_lines_of_a_process_that_has_died_are_all_there_is() -> None:
+    reads = iter([True, False])
+    assert log_lines.lines(_written("last words"), "r-1", lambda: next(reads, False)) == ["last words"]
+
+
+def test_nobody_waits_for_ever_for_a_mark() -> None:
+    assert log_lines.lines(_written("first"), "r-1", lambda: True, seconds=0.05) == ["first"]
 
 
 def test_an_extra_field_cannot_take_the_place_of_lambdas() -> None:
