@@ -135,11 +135,14 @@ def _properties(shop: Shop, key: Key) -> dict[str, Any]:
 
 
 def _details(shop: Shop, key: Key, stack: str, alarms: Mapping[Key, int]) -> list[str]:
-    """What stands below a node's name: its stack where that is another, when it runs, how many alarms watch it."""
+    """What stands below a node's name: its stack where that is another, when it runs, its alias, how many alarms."""
     lines = [f"of {key[0]}"] if key[0] != stack else []
     properties = _properties(shop, key)
     if "ScheduleExpression" in properties:
         lines.append(f"{properties['ScheduleExpression']} {properties.get('ScheduleExpressionTimezone', 'UTC')}")
+    aliases = [each["Name"] for at, each in shop.of_type("AWS::Lambda::Alias")
+               if key in shop.references(at[0], each["FunctionName"])]  # fmt: skip
+    lines += [f"alias {name}" for name in aliases]
     if alarms.get(key):
         lines.append(f"{alarms[key]} alarm{'s' if alarms[key] > 1 else ''}")
     return lines

@@ -39,7 +39,7 @@ _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
 _REPOSITORY = re.compile(rf"{_NAME}(?:@(?P<owner>[0-9]+))?/[A-Za-z0-9._-]{{1,100}}(?:@(?P<repository>[0-9]+))?")
 _PROVIDER_ARN = re.compile(rf"arn:[a-z-]+:iam::[0-9]{{12}}:oidc-provider/{re.escape(_ISSUER)}")
 _QUALIFIER = re.compile(r"[a-z0-9]{1,10}")
-_SETTINGS = ("github", "stages", "oidc_provider_arn", "qualifier")
+SETTINGS = ("github", "stages", "oidc_provider_arn", "qualifier")
 
 
 class DeliverySettings:
@@ -55,8 +55,8 @@ class DeliverySettings:
 
     def __init__(self, context: Mapping[str, Any]) -> None:
         given = {key: value for key, value in context.items() if not any(mark in key for mark in ":@/")}
-        for name in given.keys() - set(_SETTINGS):
-            raise SettingsError(f"{name}: unknown setting of the delivery stack; there are {', '.join(_SETTINGS)}")
+        for name in given.keys() - set(SETTINGS):
+            raise SettingsError(f"{name}: unknown setting of the delivery stack; there are {', '.join(SETTINGS)}")
         self.github = _repository(given.get("github", ""))
         self.stages = _stages(given.get("stages", "dev,prod"))
         self.provider_arn: str | None = given.get("oidc_provider_arn")

@@ -188,6 +188,7 @@ def test_an_alias_is_drawn_as_its_function() -> None:
     }
     made = diagrams.diagrams({"stack": {"Resources": resources}})["stack"]
     assert 'Queue -- "batches of 1" --> Worker' in made
+    assert 'Worker["Worker<br>alias live"]' in made
 
 
 def test_a_page_without_a_place_for_a_diagram_is_refused() -> None:

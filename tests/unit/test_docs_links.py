@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks.delivery import SETTINGS as OF_THE_DELIVERY
 from stacks.settings import Settings
 from tests.unit.test_docs_commands import FENCE, PAGES, ROOT
 
@@ -70,7 +71,8 @@ def words_of_code() -> frozenset[str]:
 
 def unknown_spans(text: str) -> list[str]:
     """What a page names in inline code and is not there: files, tests, settings, names of the code."""
-    unknown = [f"-c {name}" for name in GIVEN.findall(text) if name not in Settings.__struct_fields__]
+    settings = {*Settings.__struct_fields__, *OF_THE_DELIVERY}
+    unknown = [f"-c {name}" for name in GIVEN.findall(text) if name not in settings]
     for span in SPAN.findall(prose(text)):
         if test := A_TEST.fullmatch(span):
             known = _exists(test[1]) and f"def {test[2]}(" in code()
@@ -89,7 +91,7 @@ def _exists(path: str) -> bool:
     """Whether there is such a file: from the top, below the tests, or by its name alone anywhere."""
     if "/" in path:
         return (ROOT / path).exists() or (ROOT / "tests" / path).exists()
-    folders = ("stacks", "lambdas", "shop", "tests", "bench", "docs")
+    folders = ("stacks", "lambdas", "shop", "tests", "bench", "docs", ".github")
     return (ROOT / path).exists() or any(any((ROOT / folder).rglob(path)) for folder in folders)
 
 
