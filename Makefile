@@ -32,7 +32,7 @@ CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables cost-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -142,6 +142,9 @@ memory-report: setup ## measure the order service and write docs/order-service-m
 
 scaling-tables: setup ## simulate drains and write the tables of docs/scaling.md anew
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.drain
+
+cost-tables: setup ## synthesise dev and prod and write the tables of docs/cost.md anew
+	@$(IN_VENV) -m shop.cost_report
 
 rds-certificates: setup ## fetch Amazon RDS's certificate authorities anew
 	@$(IN_VENV) -m shop.rds_certificates

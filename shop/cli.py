@@ -141,6 +141,42 @@ def status(stage: Stage = "local", as_json: Json = False) -> None:
 
 
 @app.command()
+def cost(
+    orders_per_day: Annotated[float, typer.Option(min=1, help="Orders that come in on a day.")],
+    service_requests_per_day: Annotated[float, typer.Option(min=0, help="Requests to the order service.")] = 0,
+    images_per_day: Annotated[float, typer.Option(min=0, help="Photos of 12 megapixels.")] = 0,
+    reports_per_day: Annotated[float, typer.Option(min=0, help="Sales reports.")] = 1,
+    spike_share: Annotated[float, typer.Option(min=0, max=1, help="Part of the orders that comes in spikes.")] = 0.2,
+    months: Annotated[int, typer.Option(min=1, max=120, help="Which month is billed: what is kept grows.")] = 1,
+    free_tier: Annotated[bool, typer.Option("--free-tier", help="Take off what is free for every account.")] = False,
+    context: Annotated[
+        list[str] | None, typer.Option("--context", "-c", metavar="NAME=VALUE", help="A setting; may be repeated.")
+    ] = None,
+    stage: Annotated[str, typer.Option("--stage", help="A stage of stacks/settings.py.")] = "dev",
+    as_json: Json = False,
+) -> None:
+    """Estimate what a stage costs a month on AWS, by system and service, and what would make it cheaper."""
+    from shop import cost_report
+    from shop.cost import Load
+    from shop.cost_formulas import DAYS
+    from shop.output import print_json
+
+    load = Load(
+        orders=orders_per_day * DAYS,
+        service_requests=service_requests_per_day * DAYS,
+        images=images_per_day * DAYS,
+        reports=reports_per_day * DAYS,
+        spike_share=spike_share,
+        months=months,
+    )
+    estimate = cost_report.estimate(stage, load, context or (), free_tier=free_tier)
+    if as_json:
+        print_json(cost_report.as_json(estimate))
+    else:
+        cost_report.show(estimate)
+
+
+@app.command()
 def demo(as_json: Json = False) -> None:
     """Bring the local cloud up, have a picture made smaller, send orders of every kind, follow each to its end."""
     from shop import demo as demonstration

@@ -1,0 +1,218 @@
+"""The cost model reads the stages' templates, and its page has the tables as they are made.
+
+Settings that change little are changed in a copy of the templates: another synthesis takes ten seconds.
+"""
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from shop import cost, cost_plain, cost_report, cost_stage
+from shop.cli import app
+from shop.cost import Load, Usage
+from shop.cost_formulas import DAYS
+from shop.cost_stage import FREE, PRICED, Stage
+from shop.errors import ShopError
+from tests.templates.synthesis import Template, resources, synthesise, the_only
+
+PRICES = cost.read_prices()
+WORK = cost.read_durations().functions
+LOAD = Load(orders=1_000_000, service_requests=1_000_000, images=10_000, months=3)
+
+
+def stage_of(name: str) -> Stage:
+    return cost_stage.read(name, synthesise(name).templates)
+
+
+def dev_templates() -> dict[str, Template]:
+    """A copy to change."""
+    return copy.deepcopy(synthesise("dev").templates)
+
+
+def bill(stage: Stage, load: Load = LOAD) -> dict[str, float]:
+    """Quantities by price."""
+    quantities: dict[str, float] = {}
+    for line in cost.bill(cost.usages(stage, load, WORK), PRICES):
+        quantities[line.price] = quantities.get(line.price, 0) + line.quantity
+    return quantities
+
+
+def test_no_type_is_both_priced_and_free_and_each_free_one_says_why() -> None:
+    assert not PRICED.keys() & FREE.keys()
+    assert all(PRICED.values())
+    assert all(FREE.values())
+
+
+@pytest.mark.parametrize("name", cost_report.PAGE_STAGES)
+def test_every_system_of_a_stage_is_priced(name: str) -> None:
+    found = stage_of(name)
+    assert set(found.systems) == {"order-pipeline", "order-service", "sales-report", "image-fanout", "operations"}
+    assert cost.total(cost.bill(cost.usages(found, LOAD, WORK), PRICES)) > 0
+
+
+def test_a_type_that_nobody_has_thought_of_is_refused() -> None:
+    templates = {**synthesise("dev").templates, "dev-x": {"Resources": {"A": {"Type": "AWS::EC2::NatGateway"}}}}
+    with pytest.raises(ShopError, match=r"x: AWS::EC2::NatGateway is neither in PRICED nor in FREE"):
+        cost_stage.read("dev", templates)
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_what_is_billed_by_the_piece_is_counted_in_the_templates(name: str) -> None:
+    templates = synthesise(name).templates.values()
+    billed = bill(stage_of(name), Load(orders=1, reports=0))
+    for price, resource_type in {
+        "cloudwatch.dashboard": "AWS::CloudWatch::Dashboard",
+        "kms.key": "AWS::KMS::Key",
+        "secrets_manager.secret": "AWS::SecretsManager::Secret",
+    }.items():
+        assert billed[price] == sum(len(resources(template, resource_type)) for template in templates)
+
+
+def test_an_alarm_is_billed_by_its_metrics() -> None:
+    templates = dev_templates()
+    before = bill(stage_of("dev"))["cloudwatch.alarm"]
+    assert before >= sum(len(resources(each, "AWS::CloudWatch::Alarm")) for each in templates.values())
+    two = [{"Id": "a", "MetricStat": {}}, {"Id": "b", "MetricStat": {}}, {"Id": "c", "Expression": "a / b"}]
+    templates["dev-operations"]["Resources"]["A"] = {"Type": "AWS::CloudWatch::Alarm", "Properties": {"Metrics": two}}
+    assert bill(cost_stage.read("dev", templates))["cloudwatch.alarm"] == before + 2
+
+
+def test_settings_reach_the_bill() -> None:
+    dev, prod = stage_of("dev"), stage_of("prod")
+    assert bill(dev)["rds.db.t4g.micro"] == 730
+    assert bill(prod)["rds.db.t4g.small"] == 1_460
+    assert {function.memory_mb for name, function in dev.functions.items() if name.startswith("order")} == {512}
+    assert dev.image_sizes == prod.image_sizes == ["mobile", "thumbnail"]
+    assert dev.original_days == 30
+    assert bill(prod)["cloudwatch.log_storage"] > bill(dev)["cloudwatch.log_storage"]  # a year's against a month's
+
+
+def test_a_key_of_the_stack_s_own_for_queues_is_billed_with_its_requests() -> None:
+    templates = dev_templates()
+    resources_of_pipeline = templates["dev-order-pipeline"]["Resources"]
+    resources_of_pipeline["DataKey"] = {"Type": "AWS::KMS::Key"}
+    the_only(templates["dev-order-pipeline"], "AWS::SQS::Queue", "OrdersQueue")["KmsMasterKeyId"] = "the key's ARN"
+    before, after = bill(stage_of("dev")), bill(cost_stage.read("dev", templates))
+    assert after["kms.key"] == before["kms.key"] + 1
+    assert after["kms.request"] > before["kms.request"]
+
+
+def test_a_size_of_ones_own_is_billed_like_the_largest_that_ships() -> None:
+    two = stage_of("dev")
+    three = replace(
+        two,
+        functions={**two.functions, "banner": two.functions["mobile"]},
+        mappings={**two.mappings, "banner": two.mappings["mobile"]},
+    )
+    assert three.image_sizes == ["banner", "mobile", "thumbnail"]
+    found = {line.price: line.quantity for line in cost.bill(cost.usages(three, LOAD, WORK), PRICES)
+             if line.driver == cost.BY_IMAGES}  # fmt: skip
+    assert found["lambda.request"] == 3 * LOAD.images
+    assert found["s3.read_request"] == 6 * LOAD.images
+
+
+def test_emails_are_billed_but_not_those_of_alarms() -> None:
+    templates = dev_templates()
+    pipeline = templates["dev-order-pipeline"]
+    for topic in resources(pipeline, "AWS::SNS::Topic"):
+        for number in range(2):
+            properties = {"Protocol": "email", "TopicArn": {"Ref": topic}}
+            pipeline["Resources"][f"{topic}{number}"] = {"Type": "AWS::SNS::Subscription", "Properties": properties}
+    assert bill(cost_stage.read("dev", templates))["sns.email"] == 2 * LOAD.orders
+
+
+def test_pulling_a_lever_saves_what_it_says() -> None:
+    stage = stage_of("dev")
+    saved = {lever.name: dollars for lever, dollars in cost.savings(stage, LOAD, WORK, PRICES)}
+    assert saved["HTTP APIs instead of REST APIs"] == pytest.approx(2 * 2.5, rel=1e-3)
+    assert saved["no alarms"] == pytest.approx(0.10 * sum(system.alarms for system in stage.systems.values()))
+    assert saved["no X-Ray traces"] == pytest.approx(bill(stage)["xray.trace"] * 5 / 1_000_000)
+    assert list(saved.values()) == sorted(saved.values(), reverse=True)
+    assert "the smallest database, without a standby" not in saved  # dev has it
+
+
+def test_the_free_tier_is_taken_off_once_for_all_systems() -> None:
+    lines = cost.bill([Usage("a", "idle", {"sqs.request": 1_500_000}), Usage("b", "idle", {"sqs.request": 500_000})],
+                      PRICES, free_tier=True)  # fmt: skip
+    assert cost.total(lines) == pytest.approx(0.40)
+    assert [line.dollars for line in lines] == pytest.approx([0.30, 0.10])
+
+
+def test_what_has_no_price_is_named() -> None:
+    big = replace(stage_of("dev"), database=cost_stage.Database("db.x2g.large", 20, multi_az=False))
+    with pytest.raises(ShopError, match=r"rds\.db\.x2g\.large: no price in shop/prices\.json"):
+        bill(big)
+
+
+def test_an_order_s_price_is_made_of_what_it_takes() -> None:
+    """By hand, for spikes only: a million orders are 100,000 runs of each of three functions."""
+    spikes = replace(LOAD, spike_share=1.0, service_requests=0, images=0, reports=0)
+    found = cost.bill(cost.usages(stage_of("dev"), spikes, WORK), PRICES)
+    quantity = {line.price: line.quantity for line in found if (line.driver, line.system) == ("orders", cost.PIPELINE)}
+    assert quantity["api_gateway.rest_request"] == 1_000_000
+    assert quantity["sqs.request"] == 1_000_000 + 2 * 100_000
+    assert quantity["lambda.request"] == 200_000
+    assert quantity["dynamodb.write_request_unit"] == 1_000_000
+    assert quantity["sns.request"] == 100_000
+
+
+@pytest.mark.parametrize("load", [LOAD, Load(orders=1)])
+def test_the_plain_lab_is_billed_for_the_same_things(load: Load) -> None:
+    ours = cost.units(cost.bill(cost.usages(stage_of("dev"), load, WORK), PRICES), load)
+    plain = cost.units(cost.bill(cost_plain.usages(load), PRICES), load)
+    assert plain.keys() == ours.keys()
+    assert min(plain.values()) > 0
+
+
+def test_every_price_is_used_and_says_where_it_is_from() -> None:
+    stages = [stage_of("dev"), stage_of("prod")]
+    usages = [usage for stage in stages for usage in cost.usages(stage, LOAD, WORK)]
+    usages += [lever.usage(usage) for lever in cost.LEVERS for usage in usages]
+    usages += cost_plain.usages(LOAD)
+    used = {name for usage in usages for name, quantity in usage.quantities.items() if quantity}
+    # A size to choose, what nothing uses of the lab's gateway, and mail, which nobody gets by default.
+    assert PRICES.prices.keys() - used == {"rds.db.t4g.medium", "vpc.nat_gateway_gb", "sns.email"}
+    assert all(price.page.startswith("https://aws.amazon.com/") for price in PRICES.prices.values())
+    assert all(price.price > 0 for price in PRICES.prices.values())
+
+
+def page_stages() -> Mapping[str, Stage]:
+    return {name: stage_of(name) for name in cost_report.PAGE_STAGES}
+
+
+def test_the_page_has_the_tables_as_they_are_made() -> None:
+    text = cost_report.PAGE.read_text(encoding="utf-8")
+    made = cost_report.page_tables(page_stages())
+    assert cost_report.fill(text, made) == text, "run: make cost-tables"
+    for name, table in made.items():
+        assert f"<!-- shop.cost: {name} -->\n{table}<!-- end -->" in text
+
+
+def test_the_command_prints_tables_and_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def synthesised(stage: str, context: object) -> Mapping[str, cost_stage.Template]:
+        asked.append((stage, context))
+        return synthesise(stage).templates
+
+    monkeypatch.setattr(cost_stage, "synthesise", synthesised)
+    words = ["cost", "--orders-per-day", "1000", "-c", "log_retention_days=7"]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0
+    assert "What would be cheaper" in shown.stdout
+    found = json.loads(CliRunner().invoke(app, [*words, "--stage", "prod", "--json"]).stdout)
+    assert found["load_a_month"]["orders"] == pytest.approx(1_000 * DAYS)
+    assert found["total"] == pytest.approx(sum(line["dollars"] for line in found["lines"]))
+    assert found["total"] == pytest.approx(sum(found["by_system"].values()))
+    assert asked == [("dev", ["log_retention_days=7"]), ("prod", ["log_retention_days=7"])]
+
+
+def test_a_wrong_setting_is_one_line() -> None:
+    with pytest.raises(ShopError, match=r"\Abogus: unknown setting; "):
+        cost_stage.synthesise("dev", ["bogus=1"])
+    with pytest.raises(ShopError, match=r"'bogus' is not name=value"):
+        cost_stage.synthesise("dev", ["bogus"])
