@@ -332,6 +332,9 @@ def simulate_orders(
 def restore_orders(
     source: Annotated[str, typer.Option("--from", metavar="TABLE", help="The table that was restored beside it.")],
     go: Go = False,
+    not_restored: Annotated[
+        bool, typer.Option("--not-restored", help="Take a table that no restore made, such as a copy by hand.")
+    ] = False,
     stage: Stage = "local",
     as_json: Json = False,
 ) -> None:
@@ -345,7 +348,11 @@ def restore_orders(
     where = target.find(stage)
     with live_line() as show:
         result = restore.restore(
-            where, source, go=go, on_page=lambda done: show(f"{done.read:,} looked at, {done.copied:,} copied")
+            where,
+            source,
+            go=go,
+            not_restored=not_restored,
+            on_page=lambda done: show(f"{done.read:,} looked at, {done.copied:,} copied"),
         )
     if as_json:
         print_json(result)
@@ -354,6 +361,8 @@ def restore_orders(
         for what, ids in (("conflict", result.conflicts), ("no order", result.no_orders)):
             for each in ids[: restore.SHOWN]:
                 note(f"{what}: {each}")
+    if result.other_source:
+        note(f"{source} was not restored from the orders table, but from {result.other_source}")
     if result.missing and not go:
         note(f"dry run: --go copies {plural(result.missing, 'order')}, and they are announced again")
     if result.conflicts or result.no_orders:

@@ -1,16 +1,22 @@
 """What CloudFormation knows of a stage: its stacks, and the resources that they have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+
+def stacks(cloudformation: "CloudFormationClient") -> "Iterator[StackTypeDef]":
+    """Yield all stacks of the account and region that are not deleted, others' too."""
+    for page in cloudformation.get_paginator("describe_stacks").paginate():
+        yield from page["Stacks"]
 
 
 def stage_stacks(cloudformation: "CloudFormationClient", stage: str) -> list[Mapping[str, Any]]:
     """Return the stage's stacks by name: those whose tags say so, since one stage's name may begin another's."""
-    pages = cloudformation.get_paginator("describe_stacks").paginate()
-    found = [stack for page in pages for stack in page["Stacks"] if _is_of(stack, stage)]
+    found = [stack for stack in stacks(cloudformation) if _is_of(stack, stage)]
     return sorted(found, key=lambda stack: stack["StackName"])
 
 

@@ -14,12 +14,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from shop.dead_letters import stored_orders
+from shop.deployed import stacks
 from shop.errors import ShopError
 from shop.order_rules import InvalidOrder, Order, from_item
 from shop.target import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 Item = Mapping[str, Any]
 """In the low-level form of the DynamoDB API, so that what is copied is what was there."""
@@ -30,6 +32,7 @@ SHOWN: Final = 20
 """Ids of a kind that a person is shown; JSON has all of them."""
 _ATTEMPTS: Final = 10
 """Of each call: a table that was idle for long takes a while to keep up with many writes."""
+_STACK_TAG: Final = "aws:cloudformation:stack-name"
 _KEY: Final = [{"AttributeName": "orderID", "KeyType": "HASH"}]
 
 
@@ -49,6 +52,8 @@ class Restoration:
     """Ids under which the live table has something else; it stays."""
     no_orders: tuple[str, ...] = ()
     """Ids of items that break the rules of an order; they are not copied, since nobody could announce them."""
+    other_source: str | None = None
+    """ARN of the table that the restored one was made of, where that is not the orders table."""
 
     def __add__(self, other: "Restoration") -> "Restoration":
         return Restoration(
@@ -58,22 +63,33 @@ class Restoration:
             self.copied + other.copied,
             self.conflicts + other.conflicts,
             self.no_orders + other.no_orders,
+            self.other_source or other.other_source,
         )
 
 
 def restore(
-    target: Target, source: str, *, go: bool, on_page: Callable[[Restoration], None] = lambda _: None
+    target: Target,
+    source: str,
+    *,
+    go: bool,
+    not_restored: bool = False,
+    on_page: Callable[[Restoration], None] = lambda _: None,
 ) -> Restoration:
     """Compare the restored table `source` with the target's orders table; with `go`, copy what is missing there.
 
     What was interrupted may be repeated: orders that were copied are then there. `on_page` is told how far it came.
-    Raises ShopError when `source` is no table of orders, or is the orders table itself.
+    Raises ShopError when `source` is no table of orders, or is one that a stack uses, the orders table among them; and
+    when DynamoDB does not say that it was restored, unless `not_restored` says that this is known.
     """
     config = Config(max_pool_connections=WRITERS, retries={"mode": "standard", "total_max_attempts": _ATTEMPTS})
     dynamodb: DynamoDBClient = target.client("dynamodb", config)
     live = target.output("OrdersTableName")
-    _check(dynamodb, source, live)
-    so_far = Restoration()
+    table = _describe(dynamodb, source)
+    live_arn = dynamodb.describe_table(TableName=live)["Table"]["TableArn"]
+    _check_unused(target, dynamodb, table, live_arn)
+    _check_usable(table)
+    origin = _check_restored(target, table, not_restored=not_restored)
+    so_far = Restoration(other_source=None if origin == live_arn else origin)
     with ThreadPoolExecutor(WRITERS) as threads:
         for items in _pages(dynamodb, source):
             found, missing = _compare(items, stored_orders(dynamodb, live, set(items)))
@@ -96,17 +112,51 @@ def rows(result: Restoration) -> list[tuple[str, int]]:
     ]
 
 
-def _check(dynamodb: "DynamoDBClient", source: str, live: str) -> None:
-    if source == live:
-        raise ShopError(f"--from: {source} is the orders table itself, not a restored one")
+def _describe(dynamodb: "DynamoDBClient", source: str) -> "TableDescriptionTypeDef":
     try:
-        table = dynamodb.describe_table(TableName=source)["Table"]
+        return dynamodb.describe_table(TableName=source)["Table"]
     except dynamodb.exceptions.ResourceNotFoundException:
         raise ShopError(f"--from: there is no table {source}") from None
+
+
+def _check_unused(target: Target, dynamodb: "DynamoDBClient", table: "TableDescriptionTypeDef", live_arn: str) -> None:
+    """Refuse a table in use: another stage's orders would be announced and recorded in this one."""
+    name, arn = table["TableName"], table["TableArn"]
+    if arn == live_arn:
+        raise ShopError(f"--from: {name} is the orders table itself, not a restored one")
+    maker = _maker(dynamodb, arn)
+    for stack in stacks(target.client("cloudformation")):
+        # A table may be imported into a stack, and so have another's tag or none; one that was kept has a stack's
+        # tag when the stack is long gone.
+        told = {output["OutputValue"] for output in stack.get("Outputs", [])}
+        if stack["StackName"] == maker or not told.isdisjoint({name, arn}):
+            raise ShopError(f"--from: {name} is in use: it belongs to stack {stack['StackName']}")
+
+
+def _maker(dynamodb: "DynamoDBClient", arn: str) -> str | None:
+    """Return the stack that made a table: CloudFormation tags what it makes, and a restore copies no tags."""
+    pages = dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=arn)
+    return next((tag["Value"] for page in pages for tag in page["Tags"] if tag["Key"] == _STACK_TAG), None)
+
+
+def _check_usable(table: "TableDescriptionTypeDef") -> None:
+    name = table["TableName"]
     if table["KeySchema"] != _KEY:
-        raise ShopError(f"--from: {source} is no table of orders: its key is not orderID alone")
+        raise ShopError(f"--from: {name} is no table of orders: its key is not orderID alone")
     if table["TableStatus"] != "ACTIVE":
-        raise ShopError(f"--from: {source} is not ready: {table['TableStatus']}")
+        raise ShopError(f"--from: {name} is not ready: {table['TableStatus']}")
+
+
+def _check_restored(target: Target, table: "TableDescriptionTypeDef", *, not_restored: bool) -> str | None:
+    """Return the ARN of the table that this one was restored from, None where DynamoDB does not say."""
+    summary = table.get("RestoreSummary")
+    # The emulator does not tell a restored table from another.
+    if summary is None and target.cloud is None and not not_restored:
+        raise ShopError(
+            f"--from: {table['TableName']} was not restored from anything, as far as DynamoDB knows; if it is a copy "
+            "of the orders table all the same, say --not-restored"
+        )
+    return None if summary is None else summary.get("SourceTableArn")
 
 
 def _pages(dynamodb: "DynamoDBClient", source: str) -> Iterator[dict[str, Item]]:

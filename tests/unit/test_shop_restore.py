@@ -1,5 +1,6 @@
 """Orders come back from a restored table, each once, and nothing that the orders table has is touched."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,14 @@ RESTORED = "orders-restored"
 def target() -> Iterator[Target]:
     with mock_aws():
         found = shop_stack.deploy()
-        make_table(found, RESTORED, "orderID")
+        restore_table(found, found.output("OrdersTableName"), RESTORED)
         yield found
+
+
+def restore_table(target: Target, source: str, name: str) -> None:
+    target.client("dynamodb").restore_table_to_point_in_time(
+        SourceTableName=source, TargetTableName=name, UseLatestRestorableTime=True
+    )
 
 
 def make_table(target: Target, name: str, key: str) -> None:
@@ -75,6 +82,27 @@ def test_a_second_run_finds_everything_there(target: Target) -> None:
     assert restore(target, RESTORED, go=True) == Restoration(read=30, there=30)
 
 
+def test_what_was_interrupted_goes_on_and_writes_nothing_twice(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(target, RESTORED, *(order(f"A-{number}") for number in range(30)))
+    put_item, written = restoring._put, list[str]()
+
+    def put_until_interrupted(dynamodb: Any, table: str, item: Any) -> bool:
+        if len(written) >= 7:
+            raise KeyboardInterrupt
+        written.append(item["orderID"]["S"])
+        return put_item(dynamodb, table, item)
+
+    monkeypatch.setattr(restoring, "_put", put_until_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(target, RESTORED, go=True)
+    before = live(target)
+    assert before.keys() == set(written)
+    monkeypatch.setattr(restoring, "_put", put_item)
+    rest = 30 - len(written)
+    assert restore(target, RESTORED, go=True) == Restoration(read=30, there=len(written), missing=rest, copied=rest)
+    assert live(target) == {f"A-{number}": order(f"A-{number}") for number in range(30)}
+
+
 def test_an_item_that_is_no_order_is_named_and_not_copied(target: Target) -> None:
     put(target, RESTORED, {"orderID": {"S": "poison"}, "product": {"N": "1"}})
     assert restore(target, RESTORED, go=True) == Restoration(read=1, no_orders=("poison",))
@@ -114,9 +142,60 @@ def test_progress_is_told_page_by_page(target: Target) -> None:
 def test_a_table_that_cannot_be_the_source_is_refused(target: Target) -> None:
     make_table(target, "others", "id")
     table = target.output("OrdersTableName")
-    for source, problem in ((table, "itself"), ("nowhere", "no table nowhere"), ("others", "not orderID alone")):
+    arn = target.client("dynamodb").describe_table(TableName=table)["Table"]["TableArn"]
+    for source, problem in (
+        (table, "itself"),
+        (arn, "itself"),
+        ("nowhere", "no table nowhere"),
+        ("others", "not orderID alone"),
+    ):
         with pytest.raises(ShopError, match=problem):
-            restore(target, source, go=True)
+            restore(target, source, go=True, not_restored=True)
+
+
+STACK = {"Key": "aws:cloudformation:stack-name", "Value": "prod-order-pipeline"}
+
+
+def make_stack(target: Target, name: str, table: str) -> None:
+    """A stack that tells of a table in its outputs."""
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {"T": {"Value": table}}}
+    target.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+
+def test_another_stages_orders_table_is_no_source(target: Target) -> None:
+    put(target, RESTORED, order("A-1"))
+    make_stack(target, "prod-order-pipeline", RESTORED)
+    with pytest.raises(ShopError, match="orders-restored is in use: it belongs to stack prod-order-pipeline"):
+        restore(target, RESTORED, go=True, not_restored=True)
+    assert not live(target)
+
+
+def test_a_table_that_a_stack_made_is_no_source_while_the_stack_is_there(target: Target) -> None:
+    put(target, RESTORED, order("A-1"))
+    dynamodb = target.client("dynamodb")
+    arn = dynamodb.describe_table(TableName=RESTORED)["Table"]["TableArn"]
+    dynamodb.tag_resource(ResourceArn=arn, Tags=[STACK])
+    assert restore(target, RESTORED, go=False).missing == 1
+    make_stack(target, "prod-order-pipeline", "nothing")
+    with pytest.raises(ShopError, match="belongs to stack prod-order-pipeline"):
+        restore(target, RESTORED, go=True)
+
+
+def test_a_table_that_no_restore_made_must_be_meant(target: Target) -> None:
+    make_table(target, "copy", "orderID")
+    put(target, "copy", order("A-1"))
+    with pytest.raises(ShopError, match=r"was not restored from anything.*--not-restored"):
+        restore(target, "copy", go=True)
+    assert not live(target)
+    assert restore(target, "copy", go=True, not_restored=True).copied == 1
+
+
+def test_a_table_restored_from_another_than_the_orders_table_is_told(target: Target) -> None:
+    make_table(target, "before", "orderID")
+    restore_table(target, "before", "restored")
+    arn = target.client("dynamodb").describe_table(TableName="before")["Table"]["TableArn"]
+    assert restore(target, "restored", go=False).other_source == arn
+    assert restore(target, RESTORED, go=False).other_source is None
 
 
 def test_the_counts_add_up_for_a_person() -> None:
