@@ -36,8 +36,9 @@ _DELETION_WAITS = Duration.days(7)
 class DataKey(aws_kms.Key):
     """A stack's key for data, rotated each year, which CloudWatch Logs may use for this account's log groups.
 
-    Roles use it by their own policies (`statements`). `operators` (patterns of ARNs) may read tables and queues and
-    send to queues by the key's policy, so that who keeps the shop running needs no further one.
+    Roles use it by their own policies (`statements`). `operators` (patterns of ARNs) may read and write tables, read
+    queues and send to them by the key's policy, so that who keeps the shop running needs no further one: a restored
+    order is written by an operator.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class DataKey(aws_kms.Key):
         )
         self._let_logs_in()
         if operators:
-            for use in (MESSAGES, READING):
+            for use in (MESSAGES, READING_AND_WRITING):
                 self._let_operators_in(operators, use)
 
     def statements(self, use: KeyUse) -> list[aws_iam.PolicyStatement]:

@@ -96,6 +96,24 @@ def test_operators_are_nobody_unless_set(template: Template) -> None:
     assert not [arn for arn in principals if isinstance(arn, str)]
 
 
+def test_operators_may_use_the_data_key_for_what_bringing_orders_back_takes() -> None:
+    operator = "arn:aws:iam::111122223333:role/operator"
+    found = synthesise("prod", customer_managed_keys="true", operator_principal_arns=operator).templates
+    key = the_only(found["prod-order-pipeline"], "AWS::KMS::Key", "DataKey")
+    policies = resources(found["prod-order-pipeline"], "AWS::IAM::Policy").items()
+    [processor] = [policy for name, policy in policies if name.startswith("OrderProcessorRole")]
+    mine = [s for s in key["KeyPolicy"]["Statement"] if operator in json.dumps(s)]
+    assert _uses_of_tables(mine) == _uses_of_tables(processor["PolicyDocument"]["Statement"]) != set()
+
+
+def _uses_of_tables(statements: list[dict[str, Any]]) -> set[str]:
+    """What the statements let somebody do with a key through DynamoDB, such as it needs for PutItem."""
+    services = [
+        (json.dumps(s.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService")), s) for s in statements
+    ]
+    return {action for service, s in services if "dynamodb." in service for action in s["Action"]}
+
+
 def test_method_needs_the_api_key_and_validates_the_body(template: Template) -> None:
     method = the_only(template, "AWS::ApiGateway::Method")
     validator = the_only(template, "AWS::ApiGateway::RequestValidator")
