@@ -97,6 +97,12 @@ class Sources:
 
     def search(self, ids: Collection[str]) -> list[Entry]:
         """Return what the steps logged of orders with one of these ids."""
+        left_out = len(ids) - MOST_IDS
+        if left_out > 0:
+            note(
+                f"what the logs say is looked up for {MOST_IDS:,} of {len(ids):,} message and request ids only: of the "
+                f"other {left_out:,} steps are missing here; trace one of their messages by its own id"
+            )
         found = search(self.target.client("logs"), list(self.groups), sorted(ids)[:MOST_IDS], self.since, self.now)
         entries = [entry for each in found for entry in read_entries(self.groups[each.group], each)]
         return [entry for entry in entries if not entry.ids.isdisjoint(ids)]

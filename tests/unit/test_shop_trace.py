@@ -239,6 +239,19 @@ def test_a_duplicate_misses_nothing(dev: Target, written: Logs) -> None:
     assert way.now.startswith("Nothing is missing")
 
 
+@pytest.mark.parametrize(("messages", "told"), [(49, ""), (50, "100 of 101 "), (60, "100 of 121 ")])
+def test_an_order_of_too_many_messages_says_what_is_not_looked_up(
+    dev: Target, written: Logs, capsys: pytest.CaptureFixture[str], messages: int, told: str
+) -> None:
+    written.stored(20)
+    for number in range(messages):
+        written.stored(30 + number, message_id=f"m-{number}", request_id=f"r-{number}x", outcome="duplicate")
+    look(dev, "A-1")
+    found = capsys.readouterr().err
+    assert (told in found and "steps are missing" in found) if told else "steps are missing" not in found
+    assert all(len(ids) <= insights.MOST_IDS for ids in written.searches)
+
+
 def test_a_redriven_order_that_is_stored_has_its_earlier_tries(dev: Target, written: Logs) -> None:
     for count in (1, 2, 3):
         written.refused(count * 1000, count)
