@@ -65,11 +65,31 @@ def test_an_error_has_its_stack_folded(head: dict[str, str]) -> None:
     assert logs.read_line(event(error)).fields["stackTrace"] == frames
 
 
-def test_no_line_acts_on_the_terminal() -> None:
-    text = "".join(
-        shown({"level": "INFO", "message": "a\x1b[31m", "x": "\x07", "errorType": "E\n"}) + shown("\x1b]0;b")
-    )
-    assert text.isprintable()
+CONTROLS = [
+    *map(chr, range(0x20)),
+    *map(chr, range(0x7F, 0xA0)),  # DEL and C1
+    *map(chr, (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))),  # of the direction of writing
+    "\u2028",
+    "\u2029",
+]
+
+
+@pytest.mark.parametrize("char", CONTROLS, ids=lambda char: f"U+{ord(char):04X}")
+def test_no_line_acts_on_the_terminal(char: str) -> None:
+    bad = f"a {char}b"
+    frames = [f"in {bad}"]
+    lines = [
+        {"level": bad, "message": bad, bad: bad, "nested": {bad: [bad]}},
+        {"level": "ERROR", "errorType": bad, "errorMessage": bad, "stackTrace": frames},
+        {"level": "ERROR", "message": [bad], "errorType": [bad], "errorMessage": {bad: bad}, "stackTrace": bad},
+        {"type": "platform.report", "record": {"status": bad, "errorType": bad}},
+        bad,
+        f"REPORT RequestId: 1\tStatus: {bad}",
+    ]
+    for line in lines:
+        found = shown(line)
+        assert found
+        assert all(text.isprintable() for text in found), line
 
 
 @pytest.mark.parametrize(
