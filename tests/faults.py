@@ -153,7 +153,8 @@ FAULTS: Final = (
         name="The notifier is down for an hour",
         happens="Its mapping is disabled, or it may not publish.",
         must="Orders are stored; the stream keeps its records for 24 hours, and all are announced afterwards.",
-        noticed="The alarm on the iterator age, after 30 minutes.",
+        noticed="Disabled: the alarm on a stream that nobody reads, after 15 minutes. May not publish: that on the "
+        "iterator age, after 30.",
         do=f"{_BEHIND}.",
         tests=(
             f"{_FAULTS}::test_a_notifier_that_was_down",

@@ -1,6 +1,6 @@
 """A table's stream and the function that reads the new items from it."""
 
-from aws_cdk import Duration, Stack, aws_cloudwatch, aws_dynamodb, aws_lambda
+from aws_cdk import Duration, Fn, Stack, aws_cloudwatch, aws_dynamodb, aws_lambda
 from constructs import Construct
 
 from stacks.constructs.data_key import MESSAGES, READING
@@ -12,6 +12,9 @@ from stacks.constructs.topics import Alarms
 
 _BEHIND = Duration.minutes(30)
 """Of the 24 hours that a stream keeps its records."""
+_READ_EVERY = Duration.minutes(5)
+_UNREAD_FOR = 3
+"""Periods: longer than a mapping takes to be changed."""
 
 
 def read_new_items(
@@ -30,8 +33,9 @@ def read_new_items(
     """Has the function read every inserted item, from the oldest record that the stream still has.
 
     A batch that fails is cut in two and tried again (after the first failed record, where the function names it)
-    until retries or age run out; then its place in the stream goes to `failures`. An alarm tells when the reader falls
-    behind, because records that nobody reads expire; two more, when it keeps failing whole or is throttled.
+    until retries or age run out; then its place in the stream goes to `failures`. Records expire, so one alarm tells
+    when the reader falls behind, which is known of a reader that runs, and one when nobody reads the stream at all: the
+    mapping is disabled, gone or refused. Two more tell when the reader keeps failing whole or is throttled.
     """
     stream = table.table_stream_arn
     assert stream  # noqa: S101 - the table has a stream; for the type checker
@@ -47,6 +51,13 @@ def read_new_items(
     acknowledge(reader, "Serverless-LambdaDLQ", "Never invoked asynchronously; what fails goes to the failure queue.")
     age = reader.metric("IteratorAge", period=Duration.minutes(1), statistic=aws_cloudwatch.Stats.MAXIMUM)
     alarms.when_above(f"{reader.node.id}Behind", age, _BEHIND.to_milliseconds(), says=behind_says, entry=behind_entry)
+    alarms.when_silent(
+        f"{reader.node.id}StreamUnread",
+        _reads(table, stream),
+        says=f"Nobody has read the stream of {reader.node.id} for a quarter of an hour.",
+        entry=behind_entry,
+        periods=_UNREAD_FOR,
+    )
     alarms.when_not_working(reader)
     aws_lambda.EventSourceMapping(
         scope,
@@ -61,4 +72,24 @@ def read_new_items(
         max_record_age=Duration.seconds(max_record_age_seconds),
         report_batch_item_failures=True,
         on_failure=DiscardedBatches(failures),
+    )
+
+
+def _reads(table: aws_dynamodb.Table, stream: str) -> aws_cloudwatch.Metric:
+    """How often the stream was read, with or without records in it.
+
+    A mapping that is enabled reads four times a second, orders or none (AWS Lambda Developer Guide, "Polling and
+    batching streams"); each read that DynamoDB answered is a sample (DynamoDB Developer Guide, "Metrics and
+    dimensions": SuccessfulRequestLatency of GetRecords). The label of a stream is the end of its ARN.
+    """
+    return aws_cloudwatch.Metric(
+        namespace="AWS/DynamoDB",
+        metric_name="SuccessfulRequestLatency",
+        dimensions_map={
+            "TableName": table.table_name,
+            "Operation": "GetRecords",
+            "StreamLabel": Fn.select(3, Fn.split("/", stream)),
+        },
+        statistic=aws_cloudwatch.Stats.SAMPLE_COUNT,
+        period=_READ_EVERY,
     )

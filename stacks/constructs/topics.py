@@ -81,8 +81,8 @@ class Alarms(Construct):
     """The stack's alarms and the topic that each of them tells, with the stage's `alarm_email` subscribed to it.
 
     Each is named `<stack>-<construct id>`, so that a mail's subject says where it comes from; `names` has them all.
-    Each takes a period without data for a good one: what nobody used, failed nobody, and what should have been used
-    has an alarm on the age of what waits for it.
+    Each but those of `when_silent` takes a period without data for a good one: what nobody used, failed nobody, and
+    what should have been used has an alarm on what waits for it, or on its silence.
     """
 
     SERVICE = "cloudwatch.amazonaws.com"
@@ -125,6 +125,17 @@ class Alarms(Construct):
         comparison = aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
         return self._add(construct_id, metric, threshold, comparison, says=says, entry=entry, periods=periods)
 
+    def when_silent(
+        self, construct_id: str, metric: aws_cloudwatch.Metric, *, says: str, entry: str, periods: int
+    ) -> aws_cloudwatch.Alarm:
+        """Alarms once a count that is never zero by right is, or is missing, for so many of its periods in a row.
+
+        Until the first count is there, which is so for some minutes after a stack was made, the alarm is on.
+        """
+        comparison = aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+        missing = aws_cloudwatch.TreatMissingData.BREACHING
+        return self._add(construct_id, metric, 1, comparison, says=says, entry=entry, periods=periods, missing=missing)
+
     def when_not_working(self, function: PythonFunction) -> None:
         """Alarms when a function that an event source calls keeps failing as a whole, or is kept from running.
 
@@ -159,6 +170,7 @@ class Alarms(Construct):
         says: str,
         entry: str,
         periods: int,
+        missing: aws_cloudwatch.TreatMissingData = aws_cloudwatch.TreatMissingData.NOT_BREACHING,
     ) -> aws_cloudwatch.Alarm:
         name = f"{Stack.of(self).stack_name}-{construct_id}"
         self.names.append(name)
@@ -171,7 +183,7 @@ class Alarms(Construct):
             threshold=threshold,
             comparison_operator=comparison,
             evaluation_periods=periods,
-            treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
+            treat_missing_data=missing,
         )
         alarm.add_alarm_action(aws_cloudwatch_actions.SnsAction(self.topic))
         return alarm

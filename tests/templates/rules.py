@@ -95,7 +95,7 @@ def functions_reserve_no_concurrency(template: Template) -> Iterator[str]:
 
 
 def permissions_have_no_wildcard(template: Template) -> Iterator[str]:
-    """No role may do `service:*`, nor anything to `*` where AWS takes a narrower resource.
+    """No role may do `service:*`, nor anything to `*`, or in any region or account, where AWS takes something narrower.
 
     What attaches a function to a VPC may stand on `*` where the same policy denies it to the function's own code.
     """
@@ -104,8 +104,10 @@ def permissions_have_no_wildcard(template: Template) -> Iterator[str]:
         actions = _as_list(statement["Action"])
         if statement["Effect"] == "Deny":
             continue
-        if any("*" in action for action in actions):
+        if any(re.search(r"[*?]", action) for action in actions):
             yield f"{name}: {actions}"
+        if wide := [resource for resource in _as_list(statement["Resource"]) if _is_of_anybody(resource)]:
+            yield f"{name}: {actions} on {wide}"
         on_all = _WITHOUT_NARROWER_RESOURCE | (_ATTACHES_TO_A_VPC & denied.get(name, set()))
         if "*" in _as_list(statement["Resource"]) and not set(actions) <= on_all:
             yield f"{name}: {actions} on every resource"
@@ -119,18 +121,29 @@ def mappings_answer_with_the_failed_ones(template: Template) -> Iterator[str]:
 
 
 def mappings_have_an_end_for_failures(template: Template) -> Iterator[str]:
-    """A queue's mapping has a redrive policy at its queue; a stream's has bounds (-1 is none) and a destination."""
+    """A queue's mapping has three tries and then a dead-letter queue; a stream's has bounds (-1 is none) and an end."""
     queues = resources(template, _QUEUE)
     for name, mapping in resources(template, _MAPPING).items():
         source = _reference(mapping["EventSourceArn"])
         if source in queues:
-            if "RedrivePolicy" not in queues[source]:
-                yield f"{name}: its queue has no dead-letter queue"
+            tries = queues[source].get("RedrivePolicy", {}).get("maxReceiveCount")
+            if tries != _TRIES:
+                yield f"{name}: its queue has no dead-letter queue, or one after {tries} tries"
             continue
         bounds = {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError"}
         missing = {bound for bound in bounds if mapping.get(bound, -1) == -1}
         if missing or not mapping.get("DestinationConfig", {}).get("OnFailure"):
             yield f"{name}: without {sorted(missing)} or a failure destination"
+
+
+def what_starts_functions_is_switched_on(template: Template) -> Iterator[str]:
+    """No mapping is disabled and no schedule: what they should start would only be missed."""
+    for name, mapping in resources(template, _MAPPING).items():
+        if mapping.get("Enabled", True) is not True:
+            yield f"{name}: disabled"
+    for name, schedule in resources(template, _SCHEDULE).items():
+        if schedule.get("State", "ENABLED") != "ENABLED":
+            yield f"{name}: disabled"
 
 
 def visibility_outlasts_the_worker(template: Template) -> Iterator[str]:
@@ -262,7 +275,7 @@ def subscribed_queues_have_an_end_for_failures(template: Template) -> Iterator[s
 
 
 def schedules_have_an_end_for_failures(template: Template) -> Iterator[str]:
-    """Every schedule has bounded retries, and a dead-letter queue that its role may send to."""
+    """Every schedule has retries (none is not enough), bounded, and a dead-letter queue that its role may send to."""
     statements = _statements_by_role(template)
     for name, schedule in resources(template, _SCHEDULE).items():
         target = schedule["Target"]
@@ -271,25 +284,30 @@ def schedules_have_an_end_for_failures(template: Template) -> Iterator[str]:
             _allows(statement, "sqs:SendMessage", dead_letters)
             for statement in statements.get(_reference(target["RoleArn"]), [])
         )
-        bounds = {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"} - target.get("RetryPolicy", {}).keys()
+        retries = target.get("RetryPolicy", {})
+        bounds = {bound for bound in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds") if not retries.get(bound)}
         if dead_letters not in resources(template, _QUEUE) or not may_send or bounds:
             yield f"{name}: without {sorted(bounds)}, or a dead-letter queue that its role may send to"
 
 
 def sources_that_nobody_reads_raise_an_alarm(template: Template) -> Iterator[str]:
-    """Every mapping's source has an alarm on its age: what nobody reads fails no try, and would expire unseen."""
+    """Every mapping's source has an alarm on its age: what nobody reads fails no try, and would expire unseen.
+
+    A queue has an age by itself. A stream's is measured by its reader, so an alarm on no reads at all goes with it.
+    """
     queues = resources(template, _QUEUE)
-    watched = {
-        (alarm.get("MetricName"), _reference(dimension["Value"]))
-        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Dimensions"]
-    }
+    alarms = resources(template, "AWS::CloudWatch::Alarm").values()
     for name, mapping in resources(template, _MAPPING).items():
         source = _reference(mapping["EventSourceArn"])
         reader = _function_of(template, mapping["FunctionName"])
-        age = ("ApproximateAgeOfOldestMessage", source) if source in queues else ("IteratorAge", reader)
-        if age not in watched:
-            yield f"{name}: nobody hears when {source} is not read"
+        if source in queues:
+            kept = queues[source].get("MessageRetentionPeriod", 0)
+            heard = any(_is_on_age(alarm, "ApproximateAgeOfOldestMessage", source, kept) for alarm in alarms)
+        else:
+            heard = any(_is_on_age(alarm, "IteratorAge", reader, _STREAM_KEEPS_MS) for alarm in alarms)
+            heard = heard and any(_is_on_no_reads(alarm, source) for alarm in alarms)
+        if not heard:
+            yield f"{name}: nobody hears in time when {source} is not read"
 
 
 def alarms_act_and_name_their_runbook_entry(template: Template) -> Iterator[str]:
@@ -304,6 +322,25 @@ def alarms_act_and_name_their_runbook_entry(template: Template) -> Iterator[str]
         heard = any("cloudwatch.amazonaws.com" in _publishing_services(template, topic) for topic in told)
         if not heard or alarm.get("ActionsEnabled") is False or not entry or entry[1] not in anchors:
             yield f"{name}: no action, or no runbook entry: {alarm.get('AlarmDescription')!r}"
+
+
+def alarms_take_silence_for_good_or_for_bad(template: Template) -> Iterator[str]:
+    """Every alarm but one on silence takes missing data for good: what nobody used failed nobody, and calls nobody."""
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        on_silence = alarm.get("Statistic") == "SampleCount" and alarm["ComparisonOperator"] == "LessThanThreshold"
+        if alarm.get("TreatMissingData") != ("breaching" if on_silence else "notBreaching"):
+            yield f"{name}: missing data is {alarm.get('TreatMissingData')}"
+
+
+def alarms_look_no_further_back_than_cloudwatch_does(template: Template) -> Iterator[str]:
+    """An alarm's periods are a day at most, or seven where each is an hour or more (Amazon CloudWatch, PutMetricAlarm).
+
+    CloudFormation refuses another one when it deploys, and the local cloud does not.
+    """
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        at_most = _DAY_SECONDS * (7 if alarm["Period"] >= _HOUR_SECONDS else 1)
+        if alarm["Period"] * alarm["EvaluationPeriods"] > at_most:
+            yield f"{name}: {alarm['EvaluationPeriods']} periods of {alarm['Period']} s"
 
 
 def nothing_has_a_physical_name(template: Template) -> Iterator[str]:
@@ -323,7 +360,7 @@ def tables_can_be_restored(template: Template) -> Iterator[str]:
 
 
 def apis_are_logged_without_data(template: Template) -> Iterator[str]:
-    """Every API stage has access logs, execution logs in a declared group, tracing, throttles, and no data trace."""
+    """Every API stage is traced, throttled and logged, with no data trace and nobody's name or address in its logs."""
     execution_logs = [
         json.dumps(group.get("LogGroupName", "")) for group in resources(template, "AWS::Logs::LogGroup").values()
     ]
@@ -335,15 +372,19 @@ def apis_are_logged_without_data(template: Template) -> Iterator[str]:
         traced = stage.get("TracingEnabled")
         if not (logs and throttled and traced and "AccessLogSetting" in stage):
             yield f"{name}: not logged, traced or throttled"
-        if settings.get("DataTraceEnabled") is not False:
+        if any(each.get("DataTraceEnabled") is not False for each in stage.get("MethodSettings", [{}])):
             yield f"{name}: data trace is not off"
+        if told := _TELLS_WHO.findall(stage.get("AccessLogSetting", {}).get("Format", "")):
+            yield f"{name}: logs {told}"
 
 
 def api_methods_are_authorised(template: Template) -> Iterator[str]:
-    """Every API method asks for a signature (AWS_IAM) or an API key."""
+    """Every API method asks for a signature (AWS_IAM) or an API key, and no function has a URL beside the APIs."""
     for name, method in resources(template, "AWS::ApiGateway::Method").items():
         if method.get("AuthorizationType") != "AWS_IAM" and method.get("ApiKeyRequired") is not True:
             yield f"{name}: open to everybody"
+    for name in resources(template, "AWS::Lambda::Url"):
+        yield f"{name}: a way past the APIs"
 
 
 def buckets_are_private_encrypted_and_versioned(template: Template) -> Iterator[str]:
@@ -354,7 +395,10 @@ def buckets_are_private_encrypted_and_versioned(template: Template) -> Iterator[
             blocks.get(block) is True for block in _PUBLIC_ACCESS_BLOCKS
         ):
             yield f"{name}: can be opened to the public"
-        if "BucketEncryption" not in bucket:
+        if "AccessControl" in bucket:
+            yield f"{name}: has an access control list"
+        encryption = bucket.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
+        if not any(each.get("ServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for each in encryption):
             yield f"{name}: not encrypted"
         if bucket.get("VersioningConfiguration", {}).get("Status") != "Enabled":
             yield f"{name}: not versioned"
@@ -379,17 +423,23 @@ def databases_are_private_encrypted_and_backed_up(template: Template) -> Iterato
 
 
 def security_groups_admit_groups_only(template: Template) -> Iterator[str]:
-    """No security group admits an address range, nor lets anything out to every address."""
+    """No security group admits an address range, nor lets anything out but to groups, its VPC, or nowhere."""
     groups = resources(template, "AWS::EC2::SecurityGroup")
     rules = [(name, rule) for name, group in groups.items() for rule in group.get("SecurityGroupIngress", [])]
     rules += resources(template, "AWS::EC2::SecurityGroupIngress").items()
     for name, rule in rules:
         if "SourceSecurityGroupId" not in rule:
             yield f"{name}: admits {rule.get('CidrIp') or rule.get('CidrIpv6') or 'a prefix list'}"
+    ways_out = list(resources(template, "AWS::EC2::SecurityGroupEgress").items())
     for name, group in groups.items():
-        ways_out = group.get("SecurityGroupEgress")
-        if not ways_out or any(rule.get("CidrIp") == "0.0.0.0/0" or "CidrIpv6" in rule for rule in ways_out):
+        ways_out += [(name, rule) for rule in group.get("SecurityGroupEgress", [])]
+        if not group.get("SecurityGroupEgress"):  # then EC2 makes a rule that lets all out
             yield f"{name}: lets everything out"
+    for name, rule in ways_out:
+        to = rule.get("CidrIp")
+        in_vpc = isinstance(to, dict) and to.get("Fn::GetAtt", ["", ""])[1] == "CidrBlock"
+        if "DestinationSecurityGroupId" not in rule and not in_vpc and to != _NOWHERE:
+            yield f"{name}: lets out to {to or rule.get('CidrIpv6') or 'a prefix list'}"
 
 
 def networks_have_no_way_out(template: Template) -> Iterator[str]:
@@ -420,8 +470,8 @@ def secrets_are_in_no_template_or_environment(template: Template) -> Iterator[st
         ):
             yield f"{name}: has a secret's value"
     for name, function in resources(template, _FUNCTION).items():
-        for variable in function.get("Environment", {}).get("Variables", {}):
-            if re.search(r"PASSWORD|PASSWD|TOKEN", variable) or variable.endswith("SECRET"):
+        for variable, value in function.get("Environment", {}).get("Variables", {}).items():
+            if _SECRET_NAME.search(variable) or (isinstance(value, str) and _SECRET_VALUE.search(value)):
                 yield f"{name}: {variable} looks like a secret"
 
 
@@ -445,11 +495,16 @@ def functions_are_invoked_by_one_source(template: Template) -> Iterator[str]:
 
 
 def roles_trust_one_service(template: Template) -> Iterator[str]:
-    """Each role is assumed by one AWS service: no person, no account, nobody by a wildcard."""
+    """Each role is assumed by the one AWS service that uses it: no person, no account, nobody by a wildcard."""
+    users = {kind: set(map(_reference, roles)) for kind, roles in _roles_in_use(template).items()}
     for name, role in resources(template, "AWS::IAM::Role").items():
         statements = role["AssumeRolePolicyDocument"]["Statement"]
         if len(statements) != 1 or not _is_one_service(statements[0]["Principal"]):
             yield f"{name}: trusts {[statement['Principal'] for statement in statements]}"
+            continue
+        service = statements[0]["Principal"]["Service"]
+        if others := {used_by for used_by, roles in users.items() if name in roles} - {service}:
+            yield f"{name}: trusts {service} and is used by {sorted(others)}"
 
 
 def roles_have_no_managed_policies(template: Template) -> Iterator[str]:
@@ -571,6 +626,7 @@ ALL: list[Rule] = [
     permissions_have_no_wildcard,
     mappings_answer_with_the_failed_ones,
     mappings_have_an_end_for_failures,
+    what_starts_functions_is_switched_on,
     visibility_outlasts_the_worker,
     queues_are_encrypted_and_kept,
     queues_topics_and_buckets_take_tls_only,
@@ -584,6 +640,8 @@ ALL: list[Rule] = [
     schedules_have_an_end_for_failures,
     sources_that_nobody_reads_raise_an_alarm,
     alarms_act_and_name_their_runbook_entry,
+    alarms_take_silence_for_good_or_for_bad,
+    alarms_look_no_further_back_than_cloudwatch_does,
     nothing_has_a_physical_name,
     tables_can_be_restored,
     apis_are_logged_without_data,
@@ -628,8 +686,24 @@ _PUBLIC_ACCESS_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAc
 _RESOLVED_SECRET = '{"Fn::Join": ["", ["{{resolve:secretsmanager:"'  # noqa: S105 - how a template refers to one
 _LOG_GROUP_OF_KEY = "kms:EncryptionContext:aws:logs:arn"
 _KEY_USE = {"kms:Decrypt", "kms:GenerateDataKey"}
+_TELLS_WHO = re.compile(r"\$context\.(?:identity\.(?!apiKeyId\b)|authorizer|authenticate|authorize)[\w.]*")
+"""API Gateway Developer Guide, "Variables for access logging": addresses, user agents, users and their claims."""
+_NOWHERE = "255.255.255.255/32"
+"""What the CDK writes into a group that lets nothing out, since one without a rule gets EC2's own."""
+_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|TOKEN|CREDENTIAL|(^|_)(PASS|PWD|PW|PIN|KEY|SECRET)$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"  # an access key's id (IAM User Guide, "Understanding unique ID prefixes")
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]+\.eyJ"  # a key in PEM; a JSON web token
+    r"|://[^/\s:@]+:[^/\s@]+@"  # a password in an address
+    r"|^(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[\w+/=-]{32,}$"  # a text of many kinds of characters and no words
+)
+_TRIES = 3
+_HOUR_SECONDS = 3_600
+_DAY_SECONDS = 86_400
 _SOON = 300
 """Seconds in which a person is to hear of what failed."""
+_STREAM_KEEPS_MS = 24 * 3_600_000
+"""Amazon DynamoDB keeps a stream's records for 24 hours."""
 _ROLL_BACK = {"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST", "DEPLOYMENT_STOP_ON_ALARM"}
 
 
@@ -686,6 +760,29 @@ def _identity_statements(template: Template) -> Iterator[tuple[str, dict[str, An
                 yield name, statement
 
 
+def _roles_in_use(template: Template) -> dict[str, list[Any]]:
+    """The roles that services use, by the service."""
+    integrations = [method["Integration"] for method in resources(template, "AWS::ApiGateway::Method").values()]
+    return {
+        "lambda.amazonaws.com": [each["Role"] for each in resources(template, _FUNCTION).values()],
+        "scheduler.amazonaws.com": [each["Target"]["RoleArn"] for each in resources(template, _SCHEDULE).values()],
+        "apigateway.amazonaws.com": [each["Credentials"] for each in integrations if "Credentials" in each],
+    }
+
+
+def _is_of_anybody(resource: Any) -> bool:
+    """Whether an ARN's partition, service, region or account has a wildcard, or it is of all resources there."""
+    parts = _as_text(resource).split(":", 5)
+    return len(parts) > 1 and (any(re.search(r"[*?]", part) for part in parts[:5]) or parts[5:] == ["*"])
+
+
+def _as_text(value: Any) -> str:
+    """An expression as text, with each reference as the name of what it is about."""
+    if isinstance(value, dict) and "Fn::Join" in value:
+        return "".join(map(_as_text, value["Fn::Join"][1]))
+    return value if isinstance(value, str) else f"<{_reference(value).removeprefix('AWS::')}>"
+
+
 def _denied_to_code(template: Template) -> dict[str, set[str]]:
     """What each policy denies, on every resource, to calls that come from a function's own code."""
     denied: dict[str, set[str]] = {}
@@ -709,6 +806,24 @@ def _ends_of_failures(template: Template) -> Iterator[str]:
     for schedule in resources(template, _SCHEDULE).values():
         if "DeadLetterConfig" in schedule["Target"]:
             yield _reference(schedule["Target"]["DeadLetterConfig"]["Arn"])
+
+
+def _is_on_age(alarm: dict[str, Any], metric: str, of: str, kept: int) -> bool:
+    """Whether it is raised by the age of what waits, long before that is kept no longer (both in the metric's unit)."""
+    named = alarm.get("MetricName") == metric and of in {_reference(each["Value"]) for each in alarm["Dimensions"]}
+    above = (alarm["ComparisonOperator"], alarm.get("Statistic")) == ("GreaterThanThreshold", "Maximum")
+    return bool(named and above and alarm["Threshold"] <= kept / 2)
+
+
+def _is_on_no_reads(alarm: dict[str, Any], table: str) -> bool:
+    """Whether it is raised when nobody reads the table's stream: no data must count as none read."""
+    if alarm.get("MetricName") != "SuccessfulRequestLatency" or alarm.get("Statistic") != "SampleCount":
+        return False
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+    label = {"Fn::Select": [3, {"Fn::Split": ["/", {"Fn::GetAtt": [table, "StreamArn"]}]}]}
+    of_stream = {"TableName": {"Ref": table}, "Operation": "GetRecords", "StreamLabel": label}
+    below_one = (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    return dimensions == of_stream and below_one and alarm.get("TreatMissingData") == "breaching"
 
 
 def _is_raised_by_one(alarm: dict[str, Any]) -> bool:

@@ -140,6 +140,12 @@ def _rename_metric(template: Template, name: str) -> None:
             alarm["MetricName"] = "Other"
 
 
+def _alarm_on(template: Template, metric: str) -> Any:
+    found = [a for a in resources(template, "AWS::CloudWatch::Alarm").values() if a["MetricName"] == metric]
+    assert len(found) == 1
+    return found[0]
+
+
 def _change_depth_alarms(template: Template, change: dict[str, object]) -> None:
     for alarm in resources(template, "AWS::CloudWatch::Alarm").values():
         if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible":
@@ -162,7 +168,7 @@ def _let_key_be_used_for_any_account(template: Template) -> None:
         statement.pop("Condition", None)
 
 
-def _widen(template: Template, field: str, value: str) -> None:
+def _widen(template: Template, field: str, value: object) -> None:
     _statements(template, "AWS::IAM::Policy")[0][field] = value
 
 
@@ -180,10 +186,20 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
      lambda t: _first(t, "AWS::Lambda::Function").update(ReservedConcurrentExecutions=5)),
     (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Action", "sqs:*")),
     (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Resource", "*")),
+    (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Action", "sqs:SendMessag?")),
+    (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Resource", "arn:aws:logs:*:*:*")),
+    (rules.permissions_have_no_wildcard,
+     lambda t: _widen(t, "Resource", {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":ssm:",
+                                                        {"Ref": "AWS::Region"}, ":*:parameter/dev/cafe"]]})),
+    (rules.permissions_have_no_wildcard, lambda t: _widen(t, "Resource", "arn:aws:s3:::*")),
     (rules.mappings_answer_with_the_failed_ones,
      lambda t: _first(t, "AWS::Lambda::EventSourceMapping").pop("FunctionResponseTypes")),
     (rules.mappings_have_an_end_for_failures,
      lambda t: the_only(t, "AWS::SQS::Queue", "OrdersQueue").pop("RedrivePolicy")),
+    *((rules.mappings_have_an_end_for_failures,
+       lambda t, tries=tries: the_only(t, "AWS::SQS::Queue", "OrdersQueue")["RedrivePolicy"].update(
+           maxReceiveCount=tries)) for tries in (1, 1000)),
+    (rules.what_starts_functions_is_switched_on, lambda t: _stream_mapping(t).update(Enabled=False)),
     (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).pop("DestinationConfig")),
     (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).pop("MaximumRecordAgeInSeconds")),
     (rules.mappings_have_an_end_for_failures, lambda t: _stream_mapping(t).update(MaximumRetryAttempts=-1)),
@@ -207,6 +223,18 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
                      {"Period": 86_400})),
     (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "ApproximateAgeOfOldestMessage")),
     (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "IteratorAge")),
+    (rules.sources_that_nobody_reads_raise_an_alarm, lambda t: _rename_metric(t, "SuccessfulRequestLatency")),
+    *((rules.sources_that_nobody_reads_raise_an_alarm,
+       lambda t, name=name, change=change: _alarm_on(t, name).update(change))
+      for name, change in (("ApproximateAgeOfOldestMessage", {"Threshold": 700_000}),
+                           ("ApproximateAgeOfOldestMessage", {"ComparisonOperator": "LessThanThreshold"}),
+                           ("IteratorAge", {"Threshold": 90_000_000}),
+                           ("IteratorAge", {"Statistic": "Minimum"}),
+                           ("SuccessfulRequestLatency", {"TreatMissingData": "notBreaching"}),
+                           ("SuccessfulRequestLatency", {"Statistic": "Average"}),
+                           ("SuccessfulRequestLatency", {"Threshold": 0}))),
+    (rules.sources_that_nobody_reads_raise_an_alarm,
+     lambda t: _alarm_on(t, "SuccessfulRequestLatency")["Dimensions"].pop()),
     (rules.alarms_act_and_name_their_runbook_entry, lambda t: _first(t, "AWS::CloudWatch::Alarm").pop("AlarmActions")),
     (rules.alarms_act_and_name_their_runbook_entry,
      lambda t: _first(t, "AWS::CloudWatch::Alarm").update(ActionsEnabled=False)),
@@ -214,19 +242,38 @@ BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
      lambda t: _first(t, "AWS::CloudWatch::Alarm").update(AlarmActions=["arn:aws:sns:eu-west-1:111122223333:none"])),
     (rules.alarms_act_and_name_their_runbook_entry,
      lambda t: _first(t, "AWS::CloudWatch::Alarm").update(AlarmDescription="Runbook: docs/runbook.md#no-such-entry")),
+    *((rules.alarms_take_silence_for_good_or_for_bad,
+       lambda t, name=name, missing=missing: _alarm_on(t, name).update(TreatMissingData=missing))
+      for name, missing in (("IteratorAge", "breaching"), ("ApproximateAgeOfOldestMessage", "ignore"),
+                            ("SuccessfulRequestLatency", "notBreaching"))),
+    (rules.alarms_look_no_further_back_than_cloudwatch_does, lambda t: _alarm_on(t, "IteratorAge").update(Period=90_000,
+     EvaluationPeriods=7)),
+    (rules.alarms_look_no_further_back_than_cloudwatch_does,
+     lambda t: _alarm_on(t, "IteratorAge").update(Period=1_800, EvaluationPeriods=49)),
     (rules.nothing_has_a_physical_name, lambda t: _first(t, "AWS::DynamoDB::Table").update(TableName="orders")),
     (rules.tables_can_be_restored,
      lambda t: _first(t, "AWS::DynamoDB::Table").pop("PointInTimeRecoverySpecification")),
     (rules.apis_are_logged_without_data, lambda t: _first(t, "AWS::ApiGateway::Stage").pop("AccessLogSetting")),
     (rules.apis_are_logged_without_data,
      lambda t: _first(t, "AWS::ApiGateway::Stage")["MethodSettings"][0].update(DataTraceEnabled=True)),
+    (rules.apis_are_logged_without_data,
+     lambda t: _first(t, "AWS::ApiGateway::Stage")["MethodSettings"].append(
+         {"HttpMethod": "POST", "ResourcePath": "/orders", "DataTraceEnabled": True})),
+    *((rules.apis_are_logged_without_data,
+       lambda t, who=who: _first(t, "AWS::ApiGateway::Stage")["AccessLogSetting"].update(
+           Format=f'{{"id": "$context.identity.apiKeyId", "who": "$context.{who}"}}'))
+      for who in ("identity.sourceIp", "identity.user", "identity.userAgent", "authorizer.claims.email")),
     (rules.api_methods_are_authorised, lambda t: _first(t, "AWS::ApiGateway::Method").pop("ApiKeyRequired")),
+    (rules.api_methods_are_authorised, lambda t: _add(t, "AWS::Lambda::Url", AuthType="NONE")),
     (rules.api_keys_have_a_throttle_and_a_quota, lambda t: _first(t, "AWS::ApiGateway::UsagePlan").pop("Quota")),
     (rules.api_keys_have_a_throttle_and_a_quota, lambda t: _first(t, "AWS::ApiGateway::UsagePlan").pop("Throttle")),
     (rules.api_keys_have_a_throttle_and_a_quota, lambda t: _add(t, "AWS::ApiGateway::ApiKey")),
     (rules.roles_trust_one_service, lambda t: _trust(t).update(Principal={"AWS": "*"})),
     (rules.roles_trust_one_service,
      lambda t: _trust(t).update(Principal={"Service": ["lambda.amazonaws.com", "ec2.amazonaws.com"]})),
+    (rules.roles_trust_one_service,
+     lambda t: the_only(t, "AWS::IAM::Role", "OrderProcessorRole")["AssumeRolePolicyDocument"]["Statement"][0].update(
+         Principal={"Service": "ec2.amazonaws.com"})),
     (rules.roles_have_no_managed_policies,
      lambda t: _first(t, "AWS::IAM::Role").update(ManagedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"])),
 ]  # fmt: skip
@@ -338,6 +385,10 @@ REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.schedules_have_an_end_for_failures,
      lambda t: _first(t, "AWS::Scheduler::Schedule")["Target"].pop("RetryPolicy")),
     (rules.schedules_have_an_end_for_failures, _forbid_the_schedule_its_queue),
+    (rules.schedules_have_an_end_for_failures,
+     lambda t: _first(t, "AWS::Scheduler::Schedule")["Target"]["RetryPolicy"].update(MaximumRetryAttempts=0)),
+    (rules.what_starts_functions_is_switched_on,
+     lambda t: _first(t, "AWS::Scheduler::Schedule").update(State="DISABLED")),
     (rules.asynchronous_invocations_have_an_end_for_failures,
      lambda t: the_only(t, "AWS::Lambda::EventInvokeConfig", "SalesReportEventInvoke").pop("DestinationConfig")),
     (rules.asynchronous_invocations_have_an_end_for_failures,
@@ -355,6 +406,8 @@ REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
     (rules.buckets_are_private_encrypted_and_versioned,
      lambda t: _bucket(t)["PublicAccessBlockConfiguration"].update(BlockPublicPolicy=False)),
     (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("BucketEncryption")),
+    (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).update(BucketEncryption={})),
+    (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).update(AccessControl="PublicRead")),
     (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("VersioningConfiguration")),
     (rules.buckets_are_private_encrypted_and_versioned, lambda t: _bucket(t).pop("LifecycleConfiguration")),
     (rules.databases_are_private_encrypted_and_backed_up, lambda t: _database(t).update(StorageEncrypted=False)),
@@ -369,12 +422,22 @@ REPORT_BREAKAGES: list[tuple[rules.Rule, Breakage]] = [
      lambda t: _add(t, "AWS::EC2::SecurityGroupIngress", CidrIp="0.0.0.0/0", IpProtocol="-1")),
     (rules.security_groups_admit_groups_only,
      lambda t: the_only(t, "AWS::EC2::SecurityGroup", "LambdaSG").pop("SecurityGroupEgress")),
+    *((rules.security_groups_admit_groups_only,
+       lambda t, way=way: the_only(t, "AWS::EC2::SecurityGroup", "LambdaSG")["SecurityGroupEgress"].append(way))
+      for way in ({"CidrIp": "0.0.0.0/1"}, {"CidrIpv6": "::/0"}, {"DestinationPrefixListId": "pl-1"})),
+    (rules.security_groups_admit_groups_only,
+     lambda t: _add(t, "AWS::EC2::SecurityGroupEgress", CidrIp="128.0.0.0/1", IpProtocol="-1")),
     (rules.networks_have_no_way_out, lambda t: _add(t, "AWS::EC2::NatGateway")),
     (rules.networks_have_no_way_out, lambda t: _first(t, "AWS::EC2::Subnet").update(MapPublicIpOnLaunch=True)),
     (rules.secrets_are_in_no_template_or_environment,
      lambda t: _first(t, "AWS::SecretsManager::Secret").update(SecretString="secret")),
     (rules.secrets_are_in_no_template_or_environment, lambda t: _database(t).update(MasterUserPassword="secret")),
     (rules.secrets_are_in_no_template_or_environment, lambda t: _variables(t).update({"DB_PASSWORD": "secret"})),
+    *((rules.secrets_are_in_no_template_or_environment,
+       lambda t, name=name, value=value: _variables(t).update({name: value}))
+      for name, value in (("DB_PASS", "x"), ("SIGNING_KEY", "x"), ("DB_URL", "mysql://sales:x@db"),
+                          ("WHO", "AKIA" + "Q" * 16), ("PEM", "-----BEGIN RSA PRIVATE KEY-----"),
+                          ("HEADER", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."), ("MODE", "Zq7" * 12))),
     (rules.secrets_are_in_no_template_or_environment,
      lambda t: _variables(t).update(DB_USER="{{resolve:secretsmanager:Secret:SecretString:password}}")),
     (rules.secrets_are_in_no_template_or_environment,

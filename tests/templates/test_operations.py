@@ -13,6 +13,7 @@ import pytest
 from shared.metrics import NAMESPACE
 from stacks.operations import METRICS_NAMESPACE
 from stacks.settings import STAGES
+from tests.templates import rules
 from tests.templates.synthesis import THREE_SIZES, Template, resources, synthesise, the_only
 
 pytestmark = pytest.mark.xdist_group("templates")
@@ -159,7 +160,7 @@ def test_it_shows_every_queue_function_api_and_database(stage: Dashboard) -> Non
 
 def test_it_shows_how_far_every_streams_reader_is_behind(stage: Dashboard) -> None:
     readers = {
-        (stack, mapping["FunctionName"]["Ref"])
+        (stack, rules._function_of(template, mapping["FunctionName"]))
         for stack, template in stage.templates.items()
         for mapping in resources(template, "AWS::Lambda::EventSourceMapping").values()
         if mapping["EventSourceArn"]["Fn::GetAtt"][1] == "StreamArn"
@@ -209,19 +210,32 @@ def _alarms(template: Template) -> dict[str, Any]:
     return {alarm["AlarmName"]: alarm for alarm in resources(template, "AWS::CloudWatch::Alarm").values()}
 
 
-def test_every_alarm_takes_silence_for_good(stage: Dashboard) -> None:
-    for template in stage.templates.values():
-        assert {alarm["TreatMissingData"] for alarm in _alarms(template).values()} <= {"notBreaching"}
+def test_only_a_stream_that_nobody_reads_is_told_by_silence(stage: Dashboard) -> None:
+    missing = {
+        alarm["AlarmName"]: alarm["TreatMissingData"]
+        for template in stage.templates.values()
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+    }
+    assert {name for name, treated in missing.items() if treated != "notBreaching"} == {
+        f"{stage.stage}-order-pipeline-OrderNotifierStreamUnread"
+    }
+
+
+def test_a_stream_is_unread_after_a_quarter_of_an_hour() -> None:
+    alarm = _alarms(synthesise("dev").templates["dev-order-pipeline"])["dev-order-pipeline-OrderNotifierStreamUnread"]
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (300, 3, "breaching")
 
 
 def test_what_an_event_source_calls_has_alarms_once_it_keeps_failing(stage: Dashboard) -> None:
     for stack, template in stage.templates.items():
-        called = {m["FunctionName"]["Ref"] for m in resources(template, "AWS::Lambda::EventSourceMapping").values()}
+        mappings = resources(template, "AWS::Lambda::EventSourceMapping").values()
+        called = {rules._function_of(template, mapping["FunctionName"]) for mapping in mappings}
         for metric in ("Errors", "Throttles"):
             watched = {
                 alarm["Dimensions"][0]["Value"]["Ref"]
                 for alarm in _alarms(template).values()
                 if alarm["MetricName"] == metric
+                and len(alarm["Dimensions"]) == 1
                 and (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 300, 3)
                 and (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
             }
