@@ -36,7 +36,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[s
     messages = {record["messageId"]: message for record in records if (message := _read_message(record))}
     first_of_each_key = {message.sale.order_key: message.sale for message in reversed(messages.values())}
     recorded = record_sales(first_of_each_key.values(), _database, context.get_remaining_time_in_millis)
-    done = {name: message.ids for name, message in messages.items() if message.sale.order_key in recorded}
+    done = {name: message.ids for name, message in messages.items() if message.sale.order_key in recorded.known}
     failed = [record["messageId"] for record in records if record["messageId"] not in done]
     logger.info(
         "batch done",
@@ -45,7 +45,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[s
             "invalid": len(records) - len(messages),
             "failed": len(failed),
             "orders": list(done.values()),
-            **measures(SalesRecorded=len(recorded)),
+            **measures(SalesRecorded=len(recorded.written)),
         },
     )
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -7,7 +7,7 @@ products that are not there yet, so the recorder's user needs the right to INSER
 
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pymysql import InterfaceError, MySQLError
@@ -38,33 +38,46 @@ _CONNECTION_LOST: Final = {
 read-only by a failover; a new one may fare better."""
 
 
+class Recorded(NamedTuple):
+    """What is known of the database after sales were written; order keys."""
+
+    known: set[str]
+    """Those that it holds, committed. Of a key that is missing it may hold the sale or not, such as when the answer to
+    a commit was lost and no time was left to ask again."""
+    written: set[str]
+    """Those among them that a call of this batch wrote and that got its answer; the others were there before."""
+
+
 class _Outcome(Enum):
     COMMITTED = auto()
+    THERE_BEFORE = auto()
     REFUSED = auto()
     CONFLICT = auto()
     NO_CONNECTION = auto()
     NO_ACCESS = auto()
 
 
-def record_sales(sales: Iterable[Sale], database: KeptConnection, remaining_ms: RemainingTime) -> set[str]:
+def record_sales(sales: Iterable[Sale], database: KeptConnection, remaining_ms: RemainingTime) -> Recorded:
     """Writes each sale unless its order key is taken; retries what may succeed while time is left.
 
-    No two of the sales have the same key. Returns the order keys that the database is known to hold, committed. Of a
-    key that is missing it may hold the sale or not, such as when the answer to a commit was lost and no time was left
-    to ask again.
+    No two of the sales have the same key.
     """
     # Concurrent recorders that take their locks in one order seldom run into a deadlock.
     ordered = sorted(sales, key=lambda sale: (sale.product_name, sale.order_key))
     waiting = [ordered] if ordered else []
-    recorded: set[str] = set()
+    recorded = Recorded(set(), set())
     for _ in attempts(remaining_ms):
         in_conflict: list[list[Sale]] = []
         while waiting and (outcome := _write(waiting[0], database)) is not _Outcome.NO_CONNECTION:
             if outcome is _Outcome.NO_ACCESS:
                 return recorded
             batch = waiting.pop(0)
+            keys = {sale.order_key for sale in batch}
             if outcome is _Outcome.COMMITTED:
-                recorded |= {sale.order_key for sale in batch}
+                recorded.known.update(keys)
+                recorded.written.update(keys)
+            elif outcome is _Outcome.THERE_BEFORE:
+                recorded.known.update(keys)
             elif outcome is _Outcome.CONFLICT:
                 in_conflict.append(batch)
             elif len(batch) > 1:
@@ -111,7 +124,7 @@ def _outcome_of_statement(error: MySQLError, batch: Sequence[Sale], database: Ke
         return _Outcome.REFUSED
     # InnoDB tells of a duplicate only when the other row is committed; it waits for one that is not.
     if code == ER.DUP_ENTRY and str(error.args[1]).endswith(_DUPLICATE_ORDER):
-        return _Outcome.COMMITTED
+        return _Outcome.THERE_BEFORE
     name = type(named(error, "")).__name__
     logger.error("sale refused", extra={"error": name, "error_code": code, "order_id": batch[0].order_key})
     return _Outcome.REFUSED

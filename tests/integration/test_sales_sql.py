@@ -74,7 +74,7 @@ def sale(order_key: str, product: str = "Tea", **changes: Any) -> Sale:
 
 
 def record(sales: Iterable[Sale], kept: KeptConnection, seconds: float = SECONDS) -> set[str]:
-    return record_sales(list(sales), kept, Deadline(seconds).get_remaining_time_in_millis)
+    return record_sales(list(sales), kept, Deadline(seconds).get_remaining_time_in_millis).known
 
 
 def items(database: Database) -> Counter[tuple[str, int]]:

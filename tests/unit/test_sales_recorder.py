@@ -329,6 +329,18 @@ def test_what_is_recorded_is_named_and_counted_and_nothing_else(
     assert counts(caplog.records) == {"SalesRecorded": 2}
 
 
+@pytest.mark.usefixtures("database")
+def test_a_sale_is_counted_when_it_is_written_and_not_when_it_comes_again(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shop")
+    run(clock, *batch("A-1"))
+    run(clock, *batch("A-1"))
+    run(clock, *batch("A-1", "A-2"))
+    assert counts(caplog.records) == {"SalesRecorded": 2}
+    assert [len(vars(record)["orders"]) for record in caplog.records if record.msg == "batch done"] == [1, 1, 2]
+
+
 def test_the_connection_is_kept(clock: Clock, database: FakeDatabase) -> None:
     run(clock, *batch("A-1"))
     run(clock, *batch("A-2"))
