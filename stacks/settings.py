@@ -26,6 +26,7 @@ _SCHEDULE = (
     rf"\A(cron\({_CRON_FIELD} {_CRON_FIELD} (\? {_CRON_FIELD} {_CRON_FIELD}|{_CRON_FIELD} {_CRON_FIELD} \?)"
     rf" {_CRON_FIELD}\)|rate\([1-9][0-9]* (minutes?|hours?|days?)\))\Z"
 )
+_DAILY = r"cron\(([0-9]+) ([0-9]+) (?:\* \* \?|\? \* \*) \*\)"
 _INSTANCE_TYPE = r"\A[a-z][a-z0-9-]*\.[a-z0-9]+\Z"
 _PREFIX = r"\A(?!(ingest|original|all)\Z)[a-z][a-z0-9-]{0,29}\Z"
 _CONSTRUCT_ID = r"\A[A-Z][A-Za-z0-9]{0,39}\Z"
@@ -144,7 +145,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     report_schedule: ScheduleExpression = "cron(0 2 * * ? *)"
     """When the report of the day before is made, in the shop's time zone."""
     report_due: ScheduleExpression = "cron(0 6 * * ? *)"
-    """When somebody is told that the report of the day before was not mailed: later than it is made, same zone."""
+    """When somebody is told that the report of the day before was not mailed: later than it is made, same zone.
+
+    What is not later is refused where both are daily, `cron(minutes hours * * ? *)` with one number each. Of other
+    schedules it is not known: see to it yourself, also that it looks on days only on which a report is made.
+    """
     report_emails: tuple[Email, ...] = ()
     report_query_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
     report_api_requests_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 5
@@ -282,7 +287,23 @@ def _check(settings: Settings) -> None:
             f"database_sign_in: 'password' is refused for stage {settings.stage}: "
             "Expected iam with build_for aws, where nothing in the isolated subnets can read a secret"
         )
+    _check_report_times(settings)
     _check_images(settings)
+
+
+def _check_report_times(settings: Settings) -> None:
+    made, due = _minute_of_day(settings.report_schedule), _minute_of_day(settings.report_due)
+    if made is not None and due is not None and due <= made:
+        raise SettingsError(
+            f"report_due: {settings.report_due!r} is refused for stage {settings.stage}: "
+            f"Expected a time of the day later than report_schedule, {settings.report_schedule}"
+        )
+
+
+def _minute_of_day(expression: str) -> int | None:
+    """When each day a schedule is due, in minutes after midnight; None for one that is not once each day."""
+    found = re.fullmatch(_DAILY, expression)
+    return int(found[2]) * 60 + int(found[1]) if found else None
 
 
 def _check_images(settings: Settings) -> None:

@@ -68,6 +68,12 @@ def test_keys_of_the_cdk_are_passed_over() -> None:
         ({"report_schedule": "rate(0 days)"}, ["report_schedule", "rate(value unit)"]),
         ({"report_schedule": "rate(1 week)"}, ["report_schedule", "rate(value unit)"]),
         ({"report_schedule": "at(2026-11-21T00:00:00)"}, ["report_schedule", "rate(value unit)"]),
+        (
+            {"report_schedule": "cron(30 6 * * ? *)"},
+            ["report_due", "'cron(0 6 * * ? *)'", "dev", "later than report_schedule", "cron(30 6 * * ? *)"],
+        ),
+        ({"report_due": "cron(0 2 ? * * *)"}, ["report_due", "later than report_schedule"]),
+        ({"report_due": "cron(59 1 * * ? *)"}, ["report_due", "later than report_schedule"]),
         ({"report_emails": "nobody"}, ["report_emails[0]", "an e-mail address"]),
         ({"database_sign_in": "password"}, ["database_sign_in", "'password'", "dev", "build_for aws"]),
         ({"database_sign_in": "token"}, ["database_sign_in", "'token'", "iam, password"]),
@@ -124,6 +130,17 @@ def test_what_is_wrong_is_named_with_its_value_and_rule(context: dict[str, objec
 )  # fmt: skip
 def test_schedules_that_the_scheduler_takes_are_taken(expression: str) -> None:
     assert load_settings({"report_schedule": expression}).report_schedule == expression
+
+
+@pytest.mark.parametrize(
+    ("made", "due"),
+    [("cron(0 2 * * ? *)", "cron(1 2 * * ? *)"), ("cron(59 9 * * ? *)", "cron(0 10 ? * * *)"),
+     ("cron(0 8 ? * MON-FRI *)", "cron(0 6 * * ? *)"), ("rate(1 day)", "cron(0 1 * * ? *)"),
+     ("cron(0 0/6 * * ? *)", "cron(0 3 * * ? *)")],
+)  # fmt: skip
+def test_a_report_may_be_due_later_the_same_day_or_by_a_schedule_that_is_not_daily(made: str, due: str) -> None:
+    settings = load_settings({"report_schedule": made, "report_due": due})
+    assert (settings.report_schedule, settings.report_due) == (made, due)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Vienna", "America/Argentina/Buenos_Aires"])
