@@ -109,7 +109,9 @@ class _Logged(logging.Handler):
         self.bytes += len(json.dumps(line).encode()) + 1
 
 
-class _Context:
+class Context:
+    """What the functions ask of Lambda's context."""
+
     def get_remaining_time_in_millis(self) -> int:
         """Give what a run needs and more."""
         return 30_000
@@ -140,11 +142,14 @@ def _queue_event(bodies: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _orders_event(size: int, start: int) -> dict[str, Any]:
+def orders_event(size: int, start: int) -> dict[str, Any]:
+    """A batch of SQS messages with orders, numbered from `start`."""
     return _queue_event(json.dumps(_order(start + at)) for at in range(size))
 
 
-def _stream_event(size: int, start: int) -> dict[str, Any]:
+def stream_event(size: int, start: int) -> dict[str, Any]:
+    """A batch of the table's stream records of new orders, numbered from `start`."""
+
     def image(number: int) -> dict[str, Any]:
         numbers = {"quantity": {"N": "2"}, "price_per_item": {"N": "3.5"}}
         texts = {name: {"S": value} for name, value in _order(number).items() if isinstance(value, str)}
@@ -170,8 +175,8 @@ def _image_event(_size: int, start: int) -> dict[str, Any]:
 
 
 _EVENTS: Final[Mapping[str, Callable[[int, int], dict[str, Any]]]] = {
-    "order_processor": _orders_event,
-    "order_notifier": _stream_event,
+    "order_processor": orders_event,
+    "order_notifier": stream_event,
     "image_resizer": _image_event,
 }
 
@@ -184,7 +189,7 @@ def measure_here(folder: str) -> dict[str, float]:
     started = time.process_time()
     module = __import__(f"{folder}.handler", fromlist=["handler"])
     make = _EVENTS[folder]
-    module.handler(make(1, 0), _Context())
+    module.handler(make(1, 0), Context())
     cold = time.process_time() - started
     logged = _Logged()
     module.logger.addHandler(logged)
@@ -202,7 +207,7 @@ def measure_here(folder: str) -> dict[str, float]:
 
 def _timed(handler: Callable[[Any, Any], object], event: Mapping[str, Any]) -> float:
     started = time.process_time()
-    answer = handler(event, _Context())
+    answer = handler(event, Context())
     taken = time.process_time() - started
     if answer != {"batchItemFailures": []}:
         raise AssertionError(f"the function failed: {answer}")

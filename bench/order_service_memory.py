@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import lambda_model as model
-from bench.dynamodb_stub import LISTED_ITEMS, serving
 from bench.fresh_process import FUNCTION_ENVIRONMENT, ROOT, run
+from bench.http_stub import LISTED_ITEMS, serving
 from bench.memory_chart import draw
 
 FIGURES: Final = ROOT / "docs" / "order-service-memory.json"

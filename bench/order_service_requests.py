@@ -12,7 +12,7 @@ from typing import Any, Final
 
 _KEY: Final = {"id": "benchmark-0000"}
 _ITEM: Final = {**_KEY, "price": 78.89, "product": "Beautiful Jacket", "order_date": "2024-11-04T10:30:00Z"}
-_ENVELOPES: Final[Mapping[str, Mapping[str, Any]]] = {
+ENVELOPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "create": {"operation": "create", "payload": {"Item": _ITEM}},
     "read": {"operation": "read", "payload": {"Key": _KEY}},
     "update": {
@@ -32,17 +32,18 @@ _ROUNDS: Final = 7
 _REQUESTS_A_ROUND: Final = 50
 
 
-class _Context:
+class Context:
     """What the handler asks of Lambda's context."""
 
     aws_request_id = "00000000-0000-4000-8000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
+        """Give more than a request needs."""
         return 10_000
 
 
-def _event(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """An event as API Gateway's Lambda proxy integration gives it (Lambda Developer Guide, "API Gateway")."""
+def event(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that API Gateway makes of a request (API Gateway, "Lambda proxy integrations")."""
     headers = {
         "Accept": "*/*",
         "Content-Type": "application/json",
@@ -78,7 +79,7 @@ def _event(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(handler: Callable[[Any, Any], Mapping[str, Any]], operation: str) -> None:
-    answer = handler(_event(_ENVELOPES[operation]), _Context())
+    answer = handler(event(ENVELOPES[operation]), Context())
     expected = _EXPECTED_STATUS.get(operation, 200)
     if answer["statusCode"] != expected:
         raise AssertionError(f"{operation}: {answer['statusCode']} is not {expected}: {answer['body']}")
@@ -102,7 +103,7 @@ def main() -> None:
     _call(handler, "create")
     cold = (time.process_time() - start) * 1_000
     cpu_ms, wall_ms = {}, {}
-    for operation in _ENVELOPES:
+    for operation in ENVELOPES:
         for _ in range(_WARM_UP):
             _call(handler, operation)
         rounds = [_milliseconds(handler, operation) for _ in range(_ROUNDS)]

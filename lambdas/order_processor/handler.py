@@ -7,7 +7,7 @@ as failed: the queue delivers it again and, after three receives, moves it to th
 import os
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import boto3
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _CONFLICT: Final = "conflict: the id is taken by an order with other content"
 _NOT_STORED: Final = "order not stored"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UTC_OFFSET: Final = "+00:00"
 
 _dynamodb: "DynamoDBClient" = boto3.client("dynamodb", config=CLIENT_CONFIG)
 
@@ -108,8 +110,8 @@ def _received_at(record: Mapping[str, Any]) -> str:
     """When SQS first took the message; now for a message that does not say so, such as one made up by hand."""
     sent = (record.get("attributes") or {}).get("SentTimestamp")
     milliseconds = time.time_ns() // 1_000_000 if sent is None else int(sent)
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return f"{moment.isoformat(timespec='milliseconds').removesuffix(_UTC_OFFSET)}Z"
 
 
 def _receive_count(record: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ One `BatchExecuteStatement` carries an INSERT for each order; an INSERT never ov
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -88,8 +89,13 @@ def _insert(orders: Mapping[str, StoredOrder], dynamodb: "DynamoDBClient", table
 
 def _statement(stored: StoredOrder, table: str) -> "BatchStatementRequestTypeDef":
     item = to_item(stored)
-    values = ", ".join(f"'{name}': ?" for name in item)
-    return {"Statement": f'INSERT INTO "{table}" VALUE {{{values}}}', "Parameters": list(item.values())}
+    return {"Statement": _insert_text(table, tuple(item)), "Parameters": list(item.values())}
+
+
+@cache  # an order has at most eight sets of attributes
+def _insert_text(table: str, names: tuple[str, ...]) -> str:
+    values = ", ".join(f"'{name}': ?" for name in names)
+    return f'INSERT INTO "{table}" VALUE {{{values}}}'
 
 
 def _statement_error(order_id: str, response: Mapping[str, Any]) -> str | None:
