@@ -12,6 +12,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,14 +132,10 @@ async def _serve(folder: Path) -> None:
     async def https(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _converse(reader, writer, original)
 
-    async def database(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await mysql_packets.serve(reader, writer, context, (list(SALES[0]), _ROWS))
-
-    servers = [
-        await asyncio.start_server(https, "127.0.0.1", 0, ssl=context),
-        await asyncio.start_server(database, "127.0.0.1", 0),
-    ]
-    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    server = await asyncio.start_server(https, "127.0.0.1", 0, ssl=context)
+    database = mysql_packets.Server(context, list(SALES[0]), _ROWS)
+    threading.Thread(target=database.serve_forever, daemon=True).start()
+    print(server.sockets[0].getsockname()[1], database.server_address[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     # Without waiting for connections that callers keep open.
     os._exit(0)
