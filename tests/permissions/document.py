@@ -36,14 +36,24 @@ def _tables(found: Proof) -> dict[str, str]:
 def _used(found: Proof) -> str:
     def row(grant: Grant) -> tuple[str, ...]:
         taken = " (taken away: it fails)" if (grant.role, grant.action) in found.taken_away else ""
-        return grant.role, f"`{grant.action}`", f"`{grant.resource}`", found.used[grant] + taken
+        return (
+            grant.role,
+            f"`{grant.action}`",
+            _under(f"`{grant.resource}`", grant.condition),
+            found.used[grant] + taken,
+        )
 
     return _table(("Role", "Action", "Resource", "Needed when"), map(row, sorted(found.used)))
 
 
 def _not_shown() -> str:
-    rows = ((line.role, _listed(line.actions), _listed(line.resources), line.reason) for line in NOT_SHOWN)
+    rows = ((line.role, _listed(line.actions), _under(_listed(line.resources), line.condition), line.reason)
+            for line in NOT_SHOWN)  # fmt: skip
     return _table(("Roles", "Actions", "Resources", "What needs them, and why it is not shown"), rows)
+
+
+def _under(resources: str, condition: str) -> str:
+    return f"{resources} where `{condition}`" if condition else resources
 
 
 def _listed(patterns: str) -> str:

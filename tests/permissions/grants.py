@@ -10,11 +10,13 @@ Template = Mapping[str, Any]
 _HASH = re.compile(r"[0-9A-F]{8}$")
 """What the CDK puts after the construct's path in a logical id."""
 _ROLE = re.compile(r"Role$")
+_OWN = {"AWS::Partition": "<partition>", "AWS::Region": "<region>", "AWS::AccountId": "<account>"}
+"""What a stage is deployed to."""
 
 
 @dataclass(frozen=True, order=True)
 class Grant:
-    """One action that a role may do on one resource."""
+    """One action that a role may do on one resource, always or under a condition."""
 
     system: str
     """The stack's name without its stage."""
@@ -22,7 +24,10 @@ class Grant:
     """The role's construct, without the `Role` at its end."""
     action: str
     resource: str
-    """The resource's construct with what follows it (`Images/ingest/*`), or an ARN's own part."""
+    """The resource's construct with what follows it (`Images/ingest/*`), or an ARN's own part: with its head where that
+    is not of this account and region."""
+    condition: str = ""
+    """When it holds: operators, keys and values (`StringEquals kms:ViaService=sqs.<region>.amazonaws.com`)."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def policies(templates: Mapping[str, Template], stage: str) -> Iterator[RolePoli
 def grants(templates: Mapping[str, Template], stage: str) -> list[Grant]:
     """What all roles of a stage may do, sorted. Raises ValueError."""
     found = {
-        Grant(policy.system, policy.role, action, resource_name(resource, stage))
+        Grant(policy.system, policy.role, action, resource_name(resource, stage), condition_name(statement, stage))
         for policy in policies(templates, stage)
         for statement in policy.statements
         if statement["Effect"] == "Allow"
@@ -94,13 +99,22 @@ def resource_name(expression: Any, stage: str) -> str:
     return _name(expression).replace(f"parameter/{stage}/", "parameter/<stage>/")
 
 
+def condition_name(statement: Mapping[str, Any], stage: str) -> str:
+    """A statement's conditions in the tables, which must all hold; empty without any. Raises ValueError."""
+    return " ".join(
+        f"{operator} {key}={','.join(resource_name(value, stage) for value in as_list(values))}"
+        for operator, keys in sorted(statement.get("Condition", {}).items())
+        for key, values in sorted(keys.items())
+    )
+
+
 def _name(expression: Any) -> str:
     if isinstance(expression, str):
         return _without_arn_head(expression)
     [(function, value)] = expression.items()
     match function:
         case "Ref":
-            return "" if value.startswith("AWS::") else construct_name(value)
+            return _OWN.get(value) or construct_name(value)
         case "Fn::GetAtt":
             return construct_name(value[0]) + ("" if value[1] == "Arn" else f".{value[1]}")
         case "Fn::ImportValue":
@@ -118,9 +132,16 @@ def _imported(name: Any) -> str:
 
 
 def _without_arn_head(text: str) -> str:
-    """An ARN without partition, region and account: `ssm:parameter/…`; all else as it is."""
+    """An ARN of this account and region without them: `ssm:parameter/…`; all else as it is, wildcards there included.
+
+    Some have no region or account (a bucket's), and AWS's own policies are `aws`'s.
+    """
     parts = text.split(":", 5)
     if len(parts) < 6 or parts[0] != "arn":
+        return text
+    _, partition, _, region, account, _ = parts
+    is_own = region in {"", _OWN["AWS::Region"]} and account in {"", "aws", _OWN["AWS::AccountId"]}
+    if not is_own or "*" in partition:
         return text
     return parts[5] if parts[2] == "s3" else f"{parts[2]}:{parts[5]}"
 

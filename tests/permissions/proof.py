@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ def read(file: Path = FILE) -> Proof:
     """The last proof."""
     found = json.loads(file.read_text())
     return Proof(
-        {Grant(*line[:4]): line[4] for line in found["used"]},
+        {Grant(*line[:5]): line[5] for line in found["used"]},
         {(line[0], line[1]): line[2] for line in found["taken_away"]},
         {line[0]: (tuple(line[1]), line[2]) for line in found["forbidden"]},
     )
@@ -36,9 +36,7 @@ def read(file: Path = FILE) -> Proof:
 
 def as_json(proof: Proof) -> str:
     """The proof as the text of the file, a line for each finding."""
-    used: list[list[object]] = [
-        [grant.system, grant.role, grant.action, grant.resource, proof.used[grant]] for grant in sorted(proof.used)
-    ]
+    used: list[list[object]] = [[*astuple(grant), proof.used[grant]] for grant in sorted(proof.used)]
     parts: dict[str, list[list[object]]] = {
         "used": used,
         "taken_away": [[role, action, proof.taken_away[role, action]] for role, action in sorted(proof.taken_away)],

@@ -22,6 +22,7 @@ from tests.permissions.grants import (
     RolePolicy,
     Template,
     as_list,
+    condition_name,
     construct_name,
     policies,
     resource_name,
@@ -63,8 +64,9 @@ class DeployedPolicy:
             resources = zip(as_list(statement["Resource"]), as_list(deployed["Resource"]), strict=True)
             for resource, arn in resources:
                 name = resource_name(resource, self.policy.stage)
+                condition = condition_name(statement, self.policy.stage)
                 for action in as_list(statement["Action"]):
-                    yield Grant(self.policy.system, self.policy.role, action, name), arn
+                    yield Grant(self.policy.system, self.policy.role, action, name, condition), arn
 
     def without(self, action: str) -> dict[str, Any]:
         """The policy's document without an action."""

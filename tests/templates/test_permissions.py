@@ -1,6 +1,8 @@
 """The proof of permissions, docs/security.md and the templates of every stage say the same."""
 
+import copy
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -8,7 +10,7 @@ from stacks.settings import STAGES
 from tests.permissions import document, not_shown, proof
 from tests.permissions.grants import Grant, grants, managed
 from tests.permissions.scenarios import SCENARIOS, TAKEN_AWAY
-from tests.templates.synthesis import synthesise
+from tests.templates.synthesis import Template, resources, synthesise
 
 pytestmark = pytest.mark.xdist_group("templates")
 
@@ -24,6 +26,28 @@ def granted(stage: str) -> list[Grant]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_permission_is_in_a_table(stage: str) -> None:
     assert proof.unexplained(granted(stage), proof.read().used) == [], PROVE
+
+
+@pytest.mark.parametrize(
+    ("stack", "action", "change"),
+    [
+        ("dev-image-fanout", "s3:ListBucket", lambda statement: statement.pop("Condition")),
+        ("dev-sales-report", "s3:ListBucket",
+         lambda statement: statement["Condition"]["StringLikeIfExists"].update({"s3:prefix": "*"})),
+        ("dev-sales-report", "ssm:GetParametersByPath",
+         lambda statement: statement.update(Resource="arn:aws:ssm:*:*:parameter/dev/cafe/")),
+        ("dev-sales-report", "rds-db:connect",
+         lambda statement: statement["Resource"]["Fn::Join"][1].__setitem__(5, "*")),
+    ],
+)  # fmt: skip
+def test_a_permission_that_is_widened_is_in_no_table(
+    stack: str, action: str, change: Callable[[Template], object]
+) -> None:
+    templates = copy.deepcopy(synthesise("dev").templates)
+    policies = resources(templates[stack], "AWS::IAM::Policy").values()
+    statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    change(next(statement for statement in statements if statement["Action"] == action))
+    assert {grant.action for grant in proof.unexplained(grants(templates, "dev"), proof.read().used)} == {action}
 
 
 def test_nothing_is_in_a_table_that_no_stage_grants() -> None:

@@ -48,12 +48,38 @@ def test_a_grant_is_one_action_on_one_resource_by_readable_names() -> None:
         ({"Fn::Join": ["", [{"Fn::GetAtt": ["Images2D38C313", "Arn"]}, "/ingest/*"]]}, "Images/ingest/*"),
         ({"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":ssm:", {"Ref": "AWS::Region"}, ":",
                             {"Ref": "AWS::AccountId"}, ":parameter/dev/cafe"]]}, "ssm:parameter/<stage>/cafe"),
+        ("arn:aws:ssm:*:*:parameter/dev/cafe", "arn:aws:ssm:*:*:parameter/<stage>/cafe"),
+        ({"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":ssm:", {"Ref": "AWS::Region"}, ":*:parameter/x"]]},
+         "arn:<partition>:ssm:<region>:*:parameter/x"),
+        ({"Fn::Join": ["", ["arn:aws:ssm:eu-west-1:", {"Ref": "AWS::AccountId"}, ":parameter/x"]]},
+         "arn:aws:ssm:eu-west-1:<account>:parameter/x"),
+        ("arn:aws:sqs:eu-west-1:111122223333:q", "arn:aws:sqs:eu-west-1:111122223333:q"),
+        ("arn:*:s3:::images", "arn:*:s3:::images"),
         ({"Fn::ImportValue": "dev-order-pipeline:ExportsOutputRefOrderTopic5B3ACBDB8B4B9D58"}, "OrderTopic"),
         ({"Fn::ImportValue": "dev-x:ExportsOutputFnGetAttOrdersTable315BB997Arn1A2B3C4D"}, "OrdersTable"),
     ],
 )  # fmt: skip
 def test_a_resource_has_its_constructs_name(expression: Any, name: str) -> None:
     assert resource_name(expression, "dev") == name
+
+
+VIA_SQS = {"Fn::Join": ["", ["sqs.", {"Ref": "AWS::Region"}, ".amazonaws.com"]]}
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({}, ""),
+        ({"StringLikeIfExists": {"s3:prefix": ["ingest/*", "mobile/*"]}},
+         "StringLikeIfExists s3:prefix=ingest/*,mobile/*"),
+        ({"StringEquals": {"kms:ViaService": VIA_SQS}, "Bool": {"aws:SecureTransport": "true"}},
+         "Bool aws:SecureTransport=true StringEquals kms:ViaService=sqs.<region>.amazonaws.com"),
+    ],
+)  # fmt: skip
+def test_a_grant_has_its_conditions(condition: dict[str, Any], words: str) -> None:
+    conditional = SENDS | ({"Condition": condition} if condition else {})
+    [grant] = grants({"dev-orders": _template(conditional)}, "dev")
+    assert grant == Grant("orders", "Reader", "sqs:SendMessage", "OrdersQueue", words)
 
 
 def test_an_expression_that_is_not_known_is_refused() -> None:
@@ -132,6 +158,9 @@ def test_what_is_listed_and_used_after_all_is_found() -> None:
         Grant("orders", "Reader", "kms:CreateGrant", "DataKey"),
         Grant("report", "DailyReport", "lambda:InvokeFunction", "DatabaseMigrator"),
         Grant("report", "DailyReport", "s3:DeleteObject", "SalesReports/*"),
+        Grant("images", "Reader", "s3:ListBucket", "Images"),
+        Grant("images", "Reader", "s3:ListBucket", "Images", "StringLikeIfExists s3:prefix=*"),
+        Grant("orders", "Reader", "kms:Decrypt", "DataKey"),
     ],
 )
 def test_a_reason_is_for_what_it_names_and_not_for_its_whole_service(grant: Grant) -> None:
@@ -142,7 +171,12 @@ def test_a_line_that_no_grant_needs_is_found() -> None:
     assert set(not_shown.superfluous([])) == set(not_shown.NOT_SHOWN)
 
 
-FOUND = Proof({READS: "an order is read"}, {("Reader", "dynamodb:GetItem"): "an order is read"}, {"x": (("A",), 2)})
+LISTS = Grant("images", "Reader", "s3:ListBucket", "Images", "StringLike s3:prefix=ingest/*")
+FOUND = Proof(
+    {READS: "an order is read", LISTS: "images are listed"},
+    {("Reader", "dynamodb:GetItem"): "an order is read"},
+    {"x": (("A",), 2)},
+)
 
 
 def test_a_proof_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -155,6 +189,7 @@ def test_the_tables_replace_those_before_and_nothing_else() -> None:
     empty = document.FILE.read_text()
     filled = document.with_tables(empty, FOUND)
     assert "| Reader | `dynamodb:GetItem` | `OrdersTable` | an order is read (taken away: it fails) |" in filled
+    assert "| `Images` where `StringLike s3:prefix=ingest/*` | images are listed |" in filled
     assert document.with_tables(filled, FOUND) == filled
     assert document.with_tables(filled, proof.read()) == document.with_tables(empty, proof.read())
 
