@@ -161,12 +161,12 @@ def grants(qualifier: str) -> dict[str, list[Grant]]:
                 "PutParameter DeleteParameter AddTagsToResource RemoveTagsFromResource ListTagsForResource",
                 ("parameter/{stage}/*",),
             ),
-            # CloudFormation names a secret after its construct.
+            # CloudFormation names a secret after its logical id, and that the CDK makes of stack and construct for RDS.
             Grant(
                 "secretsmanager",
                 "CreateSecret DeleteSecret DescribeSecret UpdateSecret GetSecretValue PutSecretValue TagResource "
                 "UntagResource",
-                ("secret:Database*",),
+                ("secret:{stage}salesreportDatabase*",),
             ),
             Grant("secretsmanager", "GetRandomPassword"),
         ],
@@ -186,7 +186,8 @@ def grants(qualifier: str) -> dict[str, list[Grant]]:
                 "CreateDBParameterGroup DeleteDBParameterGroup ModifyDBParameterGroup ResetDBParameterGroup "
                 "DescribeDBParameters CreateDBSubnetGroup DeleteDBSubnetGroup ModifyDBSubnetGroup AddTagsToResource "
                 "RemoveTagsFromResource ListTagsForResource",
-                ("db:{stage}-*", "pg:{stage}-*", "subgrp:{stage}-*", "snapshot:{stage}-*"),
+                # An instance without an option group of its own has its engine's default one, which RDS asks for too.
+                ("db:{stage}-*", "pg:{stage}-*", "subgrp:{stage}-*", "snapshot:{stage}-*", "og:default:*"),
             ),
             Grant(
                 "rds",

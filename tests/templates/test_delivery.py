@@ -202,6 +202,35 @@ def test_names_that_templates_choose_are_within_the_policies() -> None:
     assert [name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)] == []
 
 
+def on_what(action: str) -> list[str]:
+    """The ends of the ARNs on which CloudFormation may do this."""
+    statements = [each for each in execution_statements(delivered()[0]) if action in as_list(each["Action"])]
+    return [arn.split(":", 5)[5] for statement in statements for arn in as_list(statement["Resource"])]
+
+
+@pytest.mark.parametrize("action", ["CreateSecret", "GetSecretValue", "DeleteSecret"])
+def test_secrets_are_within_the_policies(action: str) -> None:
+    """Named after their logical ids ("Create an AWS Secrets Manager secret with CloudFormation"), not their stacks."""
+    patterns = on_what(f"secretsmanager:{action}")
+    names = [
+        f"secret:{logical_id}-a1b2c3d4e5f6-AbCdEf"
+        for stage, overrides in STAGES_AS_DEPLOYED
+        for template in synthesise(stage, **overrides).templates.values()
+        for logical_id in resources(template, "AWS::SecretsManager::Secret")
+    ]
+    assert names
+    assert [name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)] == []
+
+
+def test_a_database_may_have_its_engines_default_option_group() -> None:
+    """RDS asks for it too (Amazon RDS User Guide, "Allow a user to create DB instances in an AWS account")."""
+    instances = [properties for kind, properties in deployed() if kind == "AWS::RDS::DBInstance"]
+    assert instances
+    assert not any("OptionGroupName" in properties for properties in instances)
+    for action in ("rds:CreateDBInstance", "rds:ModifyDBInstance"):
+        assert "og:default:*" in on_what(action)
+
+
 def test_keys_carry_the_tag_that_lets_cloudformation_manage_them() -> None:
     keys = [properties for kind, properties in deployed() if kind == "AWS::KMS::Key"]
     assert keys
