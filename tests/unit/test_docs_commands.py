@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import typer
 from botocore import xform_name
 
 from shop.cli import app
+from stacks.settings import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -82,17 +84,23 @@ ALL = [pytest.param(words, id=f"{page.name}: {' '.join(words)}") for page in PAG
 
 
 def check_make(words: list[str]) -> None:
-    """Raise AssertionError unless the Makefile has the targets and reads the variables."""
+    """Raise AssertionError unless the Makefile has the targets and reads the variables, and there is such a stage."""
     for word in words:
-        name, is_variable, _ = word.partition("=")
+        name, is_variable, value = word.partition("=")
         if is_variable:
             assert f"$({name})" in MAKEFILE, f"the Makefile reads no variable {name}"
+            assert name != "STAGE" or value in STAGES, f"no stage {value}"
         else:
             assert word in TARGETS, f"the Makefile has no target {word}"
 
 
 def check_shop(words: list[str]) -> int:
-    """Return the exit code of parsing a command line whose commands do nothing."""
+    """Return the exit code of parsing a command line whose commands do nothing.
+
+    Raises AssertionError for a stage that is not there.
+    """
+    for option, value in pairwise(words):
+        assert option != "--stage" or value in STAGES, f"no stage {value}"
     command = typer.main.get_command(app)
     for leaf in leaves(command).values():
         leaf.callback = lambda **_: None
@@ -184,6 +192,10 @@ def test_the_check_refuses_what_does_not_exist() -> None:
         check_make(["frobnicate"])
     with pytest.raises(AssertionError, match="no variable"):
         check_make(["up", "FROBNICATE=1"])
+    with pytest.raises(AssertionError, match="no stage"):
+        check_make(["deploy", "STAGE=frobnicate"])
+    with pytest.raises(AssertionError, match="no stage"):
+        check_shop(["orders", "place", "f", "--stage", "frobnicate"])
 
 
 def test_commands_are_found_where_documentation_has_them() -> None:
@@ -211,7 +223,7 @@ def test_fenced_blocks_are_of_a_kind_that_is_checked(page: Path) -> None:
     text = page.read_text()
     found_blocks = list(FENCE.finditer(text))
     assert {block["language"] for block in found_blocks} <= LANGUAGES
-    assert 2 * len(found_blocks) == len(re.findall(r"^ *```", text, re.MULTILINE)), "a fence that is not closed"
+    assert 2 * len(found_blocks) == len(re.findall(r"^ *(?:```|~~~)", text, re.MULTILINE)), "a fence that is not closed"
     for block in blocks(text, "json"):
         json.loads(block)
     for block in blocks(text, "sh"):

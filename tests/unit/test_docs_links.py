@@ -10,7 +10,11 @@ from stacks.delivery import SETTINGS as OF_THE_DELIVERY
 from stacks.settings import Settings
 from tests.unit.test_docs_commands import FENCE, PAGES, ROOT
 
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(
+    r"""\[[^\]]*\]\(([^)\s]+)(?:\ "[^"]*")?\) | ^\[[^\]]+\]:\ (\S+) | <(?:a|img)\ [^>]*(?:href|src)="([^"]+)""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""Of text and of pictures, with a title or without, and where links of references lead, and HTML's."""
 HEADING = re.compile(r"^#{1,6} +(.*?)\s*$", re.MULTILINE)
 SPAN = re.compile(r"`([^`]+)`")
 A_FILE = re.compile(r"[\w./-]+\.(?:py|md|sql|json|ya?ml)")
@@ -44,7 +48,7 @@ def anchors(page: str) -> set[str]:
 def broken_links(page: Path) -> list[str]:
     """The links of a page that lead to no file, or to no heading of it. What is on the web is not fetched."""
     broken = []
-    for link in LINK.findall(prose(page.read_text())):
+    for link in ("".join(groups) for groups in LINK.findall(prose(page.read_text()))):
         path, _, anchor = link.partition("#")
         if re.match(r"[a-z]+:", path):
             continue
@@ -112,6 +116,8 @@ def test_the_checks_refuse_what_is_not_there(tmp_path: Path) -> None:
         "[a](#one-two-three) [b](#same-1) [c](#same-2) [d](none.md) [e](page.md#x)"
     )
     assert broken_links(page) == ["#same-2", "none.md", "page.md#x"]
+    page.write_text('![a](a.svg) [b](b.md "B") [c][c] <a href="d.md">d</a> <img src="e.svg">\n\n[c]: c.md\n')
+    assert broken_links(page) == ["a.svg", "b.md", "d.md", "e.svg", "c.md"]
     text = "`stacks/none.py` `stacks/settings.py` `no_such_setting_" + "anywhere`"
     text += " `tests/unit/test_docs_links.py::test_none` `alarm_email` `-c alarm_mail=x`"
     assert unknown_spans(text) == [
