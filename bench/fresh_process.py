@@ -46,8 +46,12 @@ def cpu_milliseconds(code: str, *, before: str, rounds: int) -> float:
 
     The first process is not counted: it may have to compile to byte-code, which a package for Lambda brings along.
     """
+    return statistics.median([cpu_of_code(code, before=before) for _ in range(rounds + 1)][1:])
+
+
+def cpu_of_code(code: str, *, before: str) -> float:
+    """Return the CPU time of `code` (user and system, milliseconds) after `before` ran, in one fresh process."""
     timed = (
         f"import time\n{before}\n_start = time.process_time()\n{code}\nprint((time.process_time() - _start) * 1000)\n"
     )
-    times = [float(run("-c", timed, environment=FUNCTION_ENVIRONMENT)) for _ in range(rounds + 1)]
-    return statistics.median(times[1:])
+    return float(run("-c", timed, environment=FUNCTION_ENVIRONMENT))

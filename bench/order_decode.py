@@ -1,17 +1,18 @@
 """What it costs to decode and check an order: msgspec against json with checks by hand.
 
-    PYTHONPATH=lambdas python -m bench.order_decode
+    PYTHONPATH=lambdas python -m bench.order_decode [--json FILE]
 
-Prints the CPU time of each in microseconds (median of rounds) and the ratio. Both sides obey the same rules with the
+Prints the CPU time of each an order. Both sides obey the same rules with the
 same functions for prices and dates; they differ in how they get from text to typed fields and find what is no order.
 """
 
+import argparse
 import json
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
+from bench import harness
 from shared import order_rules as rules
 from shared.orders import decode_order
 
@@ -81,14 +82,29 @@ def _microseconds(decode: Callable[[str, str], rules.Order], body: str) -> float
     return (time.process_time() - start) / _ORDERS_A_ROUND * 1e6
 
 
+def _rows(name: str, body: str) -> list[harness.Row]:
+    if decode_by_hand(body, "message-1") != decode_order(body, "message-1"):
+        raise AssertionError(f"{name}: the two decoders do not agree")
+    times = harness.interleave(
+        {
+            "json and checks by hand": lambda: _microseconds(decode_by_hand, body),
+            "msgspec": lambda: _microseconds(decode_order, body),
+        },
+        repeat=_ROUNDS,
+    )
+    baseline = times["json and checks by hand"]
+    return [harness.row(f"{name}, {way}", sample, baseline, "µs") for way, sample in times.items()]
+
+
 def main() -> None:
-    """Measures both in turn, so that both see the same machine, and prints the medians."""
-    for name, body in _BODIES.items():
-        if decode_by_hand(body, "message-1") != decode_order(body, "message-1"):
-            raise AssertionError(f"{name}: the two decoders do not agree")
-        times = [(_microseconds(decode_by_hand, body), _microseconds(decode_order, body)) for _ in range(_ROUNDS)]
-        by_hand, by_msgspec = (statistics.median(column) for column in zip(*times, strict=True))
-        print(f"{name}: json {by_hand:.2f} µs, msgspec {by_msgspec:.2f} µs, ratio {by_hand / by_msgspec:.2f}")
+    """Measures both in turn, so that both see the same machine, and hands the table in."""
+    parser = argparse.ArgumentParser(description="Compare ways to decode and check an order.")
+    harness.add_options(parser)
+    options = parser.parse_args()
+    rows = [row for name, body in _BODIES.items() for row in _rows(name, body)]
+    note = "CPU time of one order. The processor decodes with msgspec."
+    table = harness.Table("Decoding and checking an order", "json and checks by hand", rows, (note,))
+    harness.hand_in("order_decode", [table], options.json)
 
 
 if __name__ == "__main__":

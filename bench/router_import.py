@@ -1,14 +1,17 @@
 """What a router costs a cold start: Powertools' APIGatewayRestResolver against the order service's table of routes.
 
-    PYTHONPATH=lambdas python -m bench.router_import
+    PYTHONPATH=lambdas python -m bench.router_import [--json FILE]
 
-Prints CPU time in milliseconds (median of fresh processes, after boto3 and a DynamoDB client, which both need) and the
-ratio against the order service's own import, which is the baseline.
+Prints the CPU time of fresh processes after boto3 and a DynamoDB client, which both need; the order service's own
+import is the baseline.
 """
 
+import argparse
+from functools import partial
 from typing import Final
 
-from bench.fresh_process import cpu_milliseconds
+from bench import harness
+from bench.fresh_process import cpu_of_code
 
 _ROUNDS: Final = 15
 _SDK: Final = "import boto3; boto3.client('dynamodb')"
@@ -26,18 +29,26 @@ for method, path in (
 
 
 def main() -> None:
-    """Measures all three and prints them."""
-    handler = cpu_milliseconds(_HANDLER, before=_SDK, rounds=_ROUNDS)
-    measured = {
-        "order service's handler, table of routes included (baseline)": handler,
-        "table of routes alone": cpu_milliseconds(_TABLE, before=_SDK, rounds=_ROUNDS),
-        # After the handler, so that what both import is not counted twice.
-        "Powertools' resolver with six routes, on top of the handler": cpu_milliseconds(
-            _RESOLVER, before=f"{_SDK}; {_HANDLER}", rounds=_ROUNDS
-        ),
-    }
-    for name, milliseconds in measured.items():
-        print(f"{name}: {milliseconds:.1f} ms, ratio {milliseconds / handler:.2f}")
+    """Measures all three in turn and hands the table in."""
+    parser = argparse.ArgumentParser(description="Compare what routers cost a cold start.")
+    harness.add_options(parser)
+    options = parser.parse_args()
+    measured = harness.interleave(
+        {
+            "order service's handler, table of routes included": partial(cpu_of_code, _HANDLER, before=_SDK),
+            "table of routes alone": partial(cpu_of_code, _TABLE, before=_SDK),
+            # After the handler, so that what both import is not counted twice.
+            "Powertools' resolver with six routes, on top of the handler": partial(
+                cpu_of_code, _RESOLVER, before=f"{_SDK}; {_HANDLER}"
+            ),
+        },
+        repeat=_ROUNDS,
+    )
+    baseline = next(iter(measured.values()))
+    rows = [harness.row(what, sample, baseline) for what, sample in measured.items()]
+    note = "CPU time of the imports in a fresh process."
+    table = harness.Table("A router's part in the cold start", "the order service's own import", rows, (note,))
+    harness.hand_in("router_import", [table], options.json)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """What a day's sales cost the database: the report's query against the lab's, which joins everything first.
 
-    PYTHONPATH=lambdas python -m bench.sales_query [--items 1000000] [--rounds 9]
+    PYTHONPATH=lambdas python -m bench.sales_query [--items 1000000] [--rounds 9] [--json FILE]
 
 Fills a MariaDB of its own with order items of a year (about three an order), asks for one day in turn by both
-queries, whose answers must be equal, and prints the median times and their ratio. The lab's query is what one writes
+queries, whose answers must be equal. The lab's query is what one writes
 down first: orders, items, products and groups joined, `DATE(order_date) = …` as the condition, added up in the end.
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from bench import harness
+from bench.harness import Sample
 from bench.sales_database import LONGEST_SECONDS, sales_database
 from sales_data_extractor.query import read_sales
 from shared.database import Connection
@@ -88,8 +89,8 @@ def _timed(query: Callable[[Connection], _Rows], connection: Connection) -> tupl
     return (time.perf_counter() - start) * 1000, rows
 
 
-def _measure(connection: Connection, rounds: int) -> tuple[float, float]:
-    """The medians of both in milliseconds; in turn, so that both see the same machine, after one round unmeasured."""
+def _measure(connection: Connection, rounds: int) -> tuple[Sample, Sample]:
+    """The times of both in milliseconds; in turn, so that both see the same machine, after one round unmeasured."""
     naive_times, our_times = [], []
     for number in range(rounds + 1):
         naive_time, naive_rows = _timed(_naive, connection)
@@ -99,22 +100,23 @@ def _measure(connection: Connection, rounds: int) -> tuple[float, float]:
         if number > 0:
             naive_times.append(naive_time)
             our_times.append(our_time)
-    return statistics.median(naive_times), statistics.median(our_times)
+    return Sample(tuple(naive_times)), Sample(tuple(our_times))
 
 
 def main() -> None:
-    """Measures and prints one line."""
+    """Measures, and hands the table in."""
     parser = argparse.ArgumentParser(description="Compare the report's query with the lab's.")
     parser.add_argument("--items", type=int, default=1_000_000, help="order items in the database")
     parser.add_argument("--rounds", type=int, default=9, help="how often each query is measured")
+    harness.add_options(parser)
     options = parser.parse_args()
     with sales_database() as connect, connect() as connection:
         _fill(connection, options.items)
         naive, ours = _measure(connection, options.rounds)
-    print(
-        f"one day of {options.items:,} order items: the lab's query {naive:.1f} ms, ours {ours:.2f} ms,"
-        f" ratio {naive / ours:.0f}"
-    )
+    rows = [harness.row("the lab's query", naive, naive), harness.row("the report's query", ours, naive)]
+    title = f"Sales of one day of {options.items:,} order items"
+    note = "Time that the query takes on a warm MariaDB, answer included."
+    harness.hand_in("sales_query", [harness.Table(title, "the lab's query", rows, (note,))], options.json)
 
 
 if __name__ == "__main__":

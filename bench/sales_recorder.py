@@ -1,19 +1,20 @@
 """What it costs to record orders: the recorder's batches of ten against one order a transaction.
 
-    PYTHONPATH=lambdas python -m bench.sales_recorder [--orders 1000] [--rounds 7]
+    PYTHONPATH=lambdas python -m bench.sales_recorder [--orders 1000] [--rounds 7] [--json FILE]
 
 Records new orders of known products in a MariaDB of its own, which writes each commit to the disk as one on RDS does,
-and prints the orders a second of both (medians) and their ratio.
+and prints the orders a second of both.
 """
 
 import argparse
 import itertools
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from bench import harness
+from bench.harness import Sample
 from bench.sales_database import sales_database
 from sales_recorder.connection import KeptConnection
 from sales_recorder.sale import Sale
@@ -53,10 +54,11 @@ def _orders_a_second(sales: list[Sale], size: int, database: KeptConnection) -> 
 
 
 def main() -> None:
-    """Measures both in turn, so that both see the same machine and the same table, and prints one line."""
+    """Measures both in turn, so that both see the same machine and the same table, and hands the table in."""
     parser = argparse.ArgumentParser(description="Compare batches of ten with single orders.")
     parser.add_argument("--orders", type=int, default=1_000, help="orders a round")
     parser.add_argument("--rounds", type=int, default=7, help="how often each is measured")
+    harness.add_options(parser)
     options = parser.parse_args()
     sales = _sales()
     single, batched = [], []
@@ -69,8 +71,15 @@ def main() -> None:
             single.append(_orders_a_second(list(itertools.islice(sales, options.orders)), 1, database))
             batched.append(_orders_a_second(list(itertools.islice(sales, options.orders)), _BATCH, database))
         database.drop()
-    one, ten = statistics.median(single), statistics.median(batched)
-    print(f"orders recorded a second: one a transaction {one:.0f}, ten {ten:.0f}, ratio {ten / one:.1f}")
+    one, ten = Sample(tuple(single)), Sample(tuple(batched))
+    rows = [
+        harness.row("one order a transaction", one, one, "orders/s"),
+        harness.row("ten, as the recorder does", ten, one, "orders/s"),
+    ]
+    note = "More is better here."
+    harness.hand_in(
+        "sales_recorder", [harness.Table("Recording sales", "one a transaction", rows, (note,))], options.json
+    )
 
 
 if __name__ == "__main__":
