@@ -7,6 +7,7 @@ Mermaid's flowchart syntax ("Flowcharts - Basic Syntax"), which GitHub shows.
 """
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shop.errors import ShopError
+from shop.local import tools
 from shop.template_graph import DEPLOYMENT, Edge, Key, Shop, Template, edges, load
 
 STAGE: Final = "prod"
@@ -212,6 +214,7 @@ def written(page: str, made: Mapping[str, str]) -> str:
 
 def synthesise(folder: Path) -> dict[str, Template]:
     """The templates of STAGE, by the stack's name in the stage, synthesised into a folder."""
+    os.environ["PATH"] = tools.node_path(os.environ.get("PATH", ""))
     import aws_cdk  # noqa: PLC0415 - it starts a process; who only draws from templates need not wait for that
 
     import app as shop_app  # noqa: PLC0415
@@ -228,6 +231,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = diagrams(synthesise(Path(folder)))
     PAGE.write_text(written(PAGE.read_text(), made))
+    print(f"wrote {PAGE.relative_to(tools.ROOT)}", file=sys.stderr)  # noqa: T201 - a command's answer
 
 
 if __name__ == "__main__":

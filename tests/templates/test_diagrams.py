@@ -3,11 +3,13 @@
 import copy
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shop import diagrams
+from shop.local import tools
 from shop.template_graph import DRAWN, edges, load
 from tests.templates.synthesis import Template, synthesise
 
@@ -194,3 +196,18 @@ def test_an_alias_is_drawn_as_its_function() -> None:
 def test_a_page_without_a_place_for_a_diagram_is_refused() -> None:
     with pytest.raises(diagrams.DiagramError, match="sales"):
         diagrams.written("# Architecture", {"sales": "x"})
+
+
+def test_synthesis_uses_the_project_s_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # jsii takes the node on PATH: there may be none, or one that is too old.
+    asked = []
+
+    def node_path(path: str) -> str:
+        asked.append(path)
+        raise LookupError
+
+    monkeypatch.setattr(tools, "node_path", node_path)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    with pytest.raises(LookupError):
+        diagrams.synthesise(tmp_path)
+    assert asked == ["/usr/bin"]
