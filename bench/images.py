@@ -1,6 +1,6 @@
 """What it costs to make a small image: our `resize` against naive Pillow, libvips and the bare scaled decoding.
 
-    PYTHONPATH=lambdas python -m bench.images [--megapixels 2 12 24 48] [--rounds 5]
+    PYTHONPATH=lambdas python -m bench.images [--megapixels 2 12 24 48] [--rounds 5] [--json FILE]
 
 Makes JPEG, progressive JPEG and PNG files of about a photo's detail, and measures each way in processes of their own:
 CPU (median of the rounds, imports not counted) and peak memory. Quality is the PSNR against the naive way's pixels.
@@ -15,15 +15,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pyvips  # type: ignore[import-untyped]
 from PIL import Image, ImageChops, ImageStat
 
+from bench import harness
 from bench.fresh_process import FUNCTION_ENVIRONMENT, run
+from bench.harness import Row, Sample, Table
 from image_resizer.resize import Spec, resize
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ _KINDS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "PNG": ("PNG", {"compress_level": 6}),
 }
 _WAYS: Final = ("naive", "ours", "vips", "decode")
+_WORDS: Final = {"naive": "naive", "ours": "ours", "vips": "libvips", "decode": "bare decoding"}
 
 
 def _naive(path: Path, side: int) -> bytes:
@@ -67,8 +70,8 @@ def _decode(path: Path, side: int) -> bytes:
     return b""
 
 
-def measure(way: str, path: str, side: int, rounds: int) -> dict[str, float]:
-    """CPU seconds (the median) and peak memory in bytes of one way in this process, which does nothing else."""
+def measure(way: str, path: str, side: int, rounds: int) -> dict[str, Any]:
+    """CPU seconds of each round and peak memory in bytes of one way in this process, which does nothing else."""
     make: Callable[[Path, int], bytes] = {"naive": _naive, "ours": _ours, "vips": _vips, "decode": _decode}[way]
     Image.MAX_IMAGE_PIXELS = None
     times = []
@@ -77,7 +80,7 @@ def measure(way: str, path: str, side: int, rounds: int) -> dict[str, float]:
         make(Path(path), side)
         times.append(time.process_time() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"cpu": statistics.median(times[1:]), "peak": peak if sys.platform == "darwin" else peak * 1024}
+    return {"cpu": times[1:], "peak": peak if sys.platform == "darwin" else peak * 1024}
 
 
 def _apart(function: Callable[..., T], *arguments: object) -> T:
@@ -125,33 +128,59 @@ def psnr(path: str, side: int) -> float:
     return 10 * math.log10(255**2 / max(error, 1e-9))
 
 
-def _row(name: str, path: str, side: int, rounds: int) -> str:
+class _Case(NamedTuple):
+    """One file made into one size, by every way."""
+
+    what: str
+    cpu_ms: dict[str, Sample]
+    peak_mb: dict[str, Sample]
+    psnr_db: float
+
+
+def _case(what: str, path: str, side: int, rounds: int) -> _Case:
     figures = {way: _apart(measure, way, path, side, rounds) for way in _WAYS}
-    naive = figures["naive"]["cpu"]
-    cells = [f"{naive * 1000:.0f}"]
-    cells += [f"{naive / figures[way]['cpu']:.1f}" for way in ("ours", "vips", "decode")]
-    cells += [f"{figures[way]['peak'] / 1e6:.0f}" for way in ("naive", "ours", "vips")]
-    cells.append(f"{_apart(psnr, path, side):.1f}")
-    return f"| {name} | {side} | " + " | ".join(cells) + " |"
+    return _Case(
+        f"{what} to {side} px",
+        {way: Sample(tuple(figure["cpu"])).times(1_000) for way, figure in figures.items()},
+        {way: Sample((figure["peak"] / 1e6,)) for way, figure in figures.items()},
+        _apart(psnr, path, side),
+    )
+
+
+def _rows(what: str, samples: dict[str, Sample], ways: Sequence[str], baseline: str, unit: str) -> list[Row]:
+    return [harness.row(f"{what}, {_WORDS[way]}", samples[way], samples[baseline], unit) for way in ways]
+
+
+def _tables(cases: Sequence[_Case]) -> list[Table]:
+    naive = "naive Pillow: full decoding, LANCZOS, saved as JPEG"
+    limit = "the bare decoding at the smallest scale that is not below the target, nothing saved"
+    quality = min(case.psnr_db for case in cases)
+    cpu = [row for case in cases for row in _rows(case.what, case.cpu_ms, _WAYS, "naive", "ms")]
+    to_limit = [row for case in cases for row in _rows(case.what, case.cpu_ms, _WAYS[1:], "decode", "ms")]
+    peak = [row for case in cases for row in _rows(case.what, case.peak_mb, _WAYS[:-1], "naive", "MB")]
+    note = f"PSNR of ours against the naive way's pixels: at least {quality:.1f} dB."
+    return [
+        Table("Small images: CPU time", naive, cpu, (note,)),
+        Table("Small images against the limit: CPU time", limit, to_limit),
+        Table("Small images: peak memory of the process", naive, peak),
+    ]
 
 
 def main() -> None:
-    """Measures all and prints a table: the naive way's milliseconds, how many times as fast the others are, peaks."""
+    """Measures all and hands the tables in."""
     parser = argparse.ArgumentParser(description="Compare ways to make a small image.")
     parser.add_argument("--megapixels", type=int, nargs="+", default=[2, 12, 24, 48])
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    harness.add_options(parser)
     options = parser.parse_args()
-    print(
-        "| file | side | naive, ms | ours | libvips | bare decoding | naive, MB | ours, MB | libvips, MB | PSNR, dB |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    cases = []
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in options.megapixels:
             paths = {name: str(Path(folder) / name) for name in _KINDS}
             _apart(save_photo, megapixels, paths)
             for name, path in paths.items():
-                for side in _SIDES:
-                    print(_row(f"{megapixels} MP {name}", path, side, options.rounds), flush=True)
+                cases += [_case(f"{megapixels} MP {name}", path, side, options.rounds) for side in _SIDES]
+    harness.hand_in("images", _tables(cases), options.json)
 
 
 if __name__ == "__main__":
