@@ -35,7 +35,7 @@ COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --pyth
 .PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables cost-tables rds-certificates clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make the virtual environment, the emulator, Node and the CDK command line
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is needed and none is on PATH" >&2; exit 1; }
@@ -50,7 +50,7 @@ up: setup ## start the local cloud and deploy the stacks into it
 down: ## stop the local cloud
 	@$(HAS_VENV); $(IN_VENV) -m shop down
 
-status: ## what runs
+status: ## what runs on this machine
 	@$(HAS_VENV); $(IN_VENV) -m shop status || test $$? -eq 3
 
 reset: ## stop the local cloud and forget all that is in it
@@ -75,7 +75,7 @@ format: setup ## put the code into the one form
 synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
 		AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
-		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
+		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --all --context stage="$(STAGE)" $(CONTEXT)
 	@echo "wrote cdk.out/: the templates of stage $(STAGE)"
 
 diff: setup ## what a deployment of STAGE would change on AWS

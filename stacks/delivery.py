@@ -75,10 +75,11 @@ class DeliverySettings:
 
 def _repository(name: str) -> str:
     match = _REPOSITORY.fullmatch(name)
-    if match is None or (match["owner"] is None) != (match["repository"] is None):
+    is_address = name.endswith(".git")  # which GitHub allows in no repository's name
+    if match is None or is_address or (match["owner"] is None) != (match["repository"] is None):
         raise SettingsError(
-            f"github: {name!r} is refused: Expected OWNER/REPOSITORY, or OWNER@ID/REPOSITORY@ID where the "
-            "repository's subject claims are immutable"
+            f"github: {name!r} is refused: Expected OWNER/REPOSITORY without repo:, https:// and .git, or "
+            "OWNER@ID/REPOSITORY@ID where the repository's subject claims are immutable"
         )
     return name
 

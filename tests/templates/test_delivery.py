@@ -330,6 +330,7 @@ def test_the_stack_asks_for_nothing_of_a_bootstrap_and_is_in_no_stage() -> None:
         ({"github": "octo"}, "github: 'octo' is refused"),
         ({"github": "octo/*"}, "github: 'octo/*' is refused"),
         ({"github": "https://github.com/octo/shop"}, "is refused"),
+        ({"github": "octo/shop.git"}, "without repo:, https:// and .git"),
         ({"github": "octo@1/shop"}, "github: 'octo@1/shop' is refused"),
         ({"github": "octo/shop@1"}, "github: 'octo/shop@1' is refused"),
         ({"github": "octo/shop\n"}, "is refused"),
