@@ -75,7 +75,7 @@ format: setup ## put the code into the one form
 synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
 		AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
-		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --all --context stage="$(STAGE)" $(CONTEXT)
+		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
 	@echo "wrote cdk.out/: the templates of stage $(STAGE)"
 
 diff: setup ## what a deployment of STAGE would change on AWS
