@@ -1,11 +1,13 @@
 """GitHub's workflows: of the form that GitHub takes, and keeping our rules, each of which is shown to fail."""
 
 import copy
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,8 +114,40 @@ def test_an_action_has_one_version_everywhere_and_says_which() -> None:
     assert len({pin["action"] for pin in pins}) == len({tuple(pin.values()) for pin in pins})
 
 
-def test_prod_comes_after_dev_and_dev_after_the_tests() -> None:
+def test_dev_and_prod_are_deployed_from_main_by_their_own_environments() -> None:
     jobs = workflow("deploy")["jobs"]
-    assert (jobs["prod"]["needs"], jobs["dev"]["needs"]) == ("dev", "test")
+    assert jobs["dev"]["needs"] == "test"
     assert [jobs[name]["with"]["stage"] for name in ("dev", "prod")] == ["dev", "prod"]
     assert workflow("stage")["jobs"]["deploy"]["environment"] == "${{ inputs.stage }}"
+
+
+def _prod_runs(
+    test: str, dev: str, *, stages: str = "prod", ref: str = "refs/heads/main", cancelled: bool = False
+) -> bool:
+    """What GitHub makes of the condition of prod; it is Python but for its operators and the dots of its contexts."""
+    condition = workflow("deploy")["jobs"]["prod"]["if"].replace("&&", " and ").replace("!", " not ")
+    known = {
+        "cancelled": lambda: cancelled,
+        "contains": lambda whole, part: part in whole,
+        "fromJSON": json.loads,
+        "github": SimpleNamespace(ref=ref),
+        "vars": SimpleNamespace(DEPLOY_STAGES=stages),
+        "needs": SimpleNamespace(test=SimpleNamespace(result=test), dev=SimpleNamespace(result=dev)),
+    }
+    return bool(eval(condition.strip(), {"__builtins__": {}}, known))  # noqa: S307 - our own file
+
+
+@pytest.mark.parametrize("test", ["success", "failure", "cancelled", "skipped"])
+@pytest.mark.parametrize("dev", ["success", "failure", "cancelled", "skipped"])
+def test_prod_comes_after_the_tests_and_a_dev_that_did_not_fail(test: str, dev: str) -> None:
+    """`DEPLOY_STAGES=prod` skips dev, which on GitHub skips what needs it unless its condition asks for the state."""
+    prod = workflow("deploy")["jobs"]["prod"]
+    assert set(prod["needs"]) == {"test", "dev"}
+    assert "!cancelled()" in prod["if"]
+    assert _prod_runs(test, dev) is (test == "success" and dev in {"success", "skipped"})
+
+
+def test_prod_is_not_deployed_from_elsewhere_nor_unasked_nor_after_a_cancellation() -> None:
+    assert not _prod_runs("success", "skipped", ref="refs/heads/else")
+    assert not _prod_runs("success", "success", stages="dev")
+    assert not _prod_runs("success", "skipped", cancelled=True)
