@@ -33,7 +33,7 @@ def _unreadable_sources(template: Template) -> Iterator[str]:
     for name, mapping in resources(template, "AWS::Lambda::EventSourceMapping").items():
         source = rules._reference(mapping["EventSourceArn"])
         is_queue = source in resources(template, "AWS::SQS::Queue")
-        role = rules._reference(functions[rules._reference(mapping["FunctionName"])]["Role"])
+        role = rules._reference(functions[rules._function_of(template, mapping["FunctionName"])]["Role"])
         for action in sorted(_READS_QUEUE if is_queue else _READS_STREAM):
             if not any(rules._allows(statement, action, source) for statement in granted.get(role, [])):
                 yield f"{name}: {role} may not {action} on {source}"
