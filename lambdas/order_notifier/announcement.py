@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that SNS refuses: those that XML 1.0 cannot hold (section 2.2)."""
+_quote_readably: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def announce(stored: StoredOrder, entry_id: str) -> "PublishBatchRequestEntryTypeDef":
@@ -54,7 +55,7 @@ def to_json(stored: StoredOrder) -> str:
 
 
 def _quote(text: str) -> str:
-    return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", _quote_readably(text))
 
 
 def size(entry: "PublishBatchRequestEntryTypeDef") -> int:

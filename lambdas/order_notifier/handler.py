@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import boto3
 
 from order_notifier.announcement import announce, size
+from order_notifier.form import encode_form
 from shared.aws import CLIENT_CONFIG, Context, RemainingTime
 from shared.entries import MOST_ENTRIES, send_entries
 from shared.log import logger
@@ -28,6 +29,7 @@ _LARGEST_CALL: Final = 262_144
 """Bytes of all entries of a call together (Amazon SNS API Reference, "PublishBatch")."""
 
 _sns: "SNSClient" = boto3.client("sns", config=CLIENT_CONFIG)
+_sns.meta.events.register("before-call.sns.PublishBatch", encode_form)
 _announced_early: deque["_Insert"] = deque(maxlen=100)
 """Orders announced although one before them failed; Lambda delivers them again, mostly to this process."""
 
@@ -98,10 +100,11 @@ def _chunks(
     chunk: list[PublishBatchRequestEntryTypeDef] = []
     used = 0
     for entry in entries:
-        if chunk and (len(chunk) == MOST_ENTRIES or used + size(entry) > _LARGEST_CALL):
+        its_size = size(entry)
+        if chunk and (len(chunk) == MOST_ENTRIES or used + its_size > _LARGEST_CALL):
             yield chunk
             chunk, used = [], 0
         chunk.append(entry)
-        used += size(entry)
+        used += its_size
     if chunk:
         yield chunk

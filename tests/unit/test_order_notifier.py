@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -218,3 +218,34 @@ def test_the_largest_order_fits_into_one_announcement() -> None:
     date = f"2026-11-26T09:15:00.{'1' * (200_000 - 21)}Z"
     largest = Order("A" * 64, "\0" * 200, 10_000, Decimal("999999.9999"), "\0" * 64, date)
     assert size(announce(StoredOrder(largest, RECEIVED_AT), "0")) < 262_144
+
+
+@given(products=st.lists(st.text(min_size=1), min_size=1, max_size=3))
+@settings(max_examples=30)
+def test_a_call_carries_the_form_that_the_sdk_would_send(products: list[str]) -> None:
+    orders = [Order(f"A-{at}", product, 1, Decimal("2.2")) for at, product in enumerate(products)]
+    entries = [announce(StoredOrder(order, RECEIVED_AT), order.order_id) for order in orders]
+
+    assert sent_form(notifier._sns, entries) == str(sent_form(boto3.client("sns"), entries)).encode()
+
+
+class NotSentError(Exception):
+    """Ends a call before anything leaves the process."""
+
+
+def sent_form(client: Any, entries: list[Any]) -> object:
+    """The body of the request by which a client would publish the entries: text where the SDK itself encodes it."""
+    forms: list[object] = []
+    topic = "arn:aws:sns:eu-west-1:123456789012:orders"
+
+    def keep(request: Any, **_: object) -> None:
+        forms.append(request.body)
+        raise NotSentError
+
+    client.meta.events.register("before-send.sns.PublishBatch", keep, unique_id="keep")
+    try:
+        with pytest.raises(NotSentError):
+            client.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+    finally:
+        client.meta.events.unregister("before-send.sns.PublishBatch", unique_id="keep")
+    return forms[0]
