@@ -54,12 +54,12 @@ def cdk_command() -> list[str]:
 
     Started through Node itself: the script's own first line would search PATH for a node that may not be there.
     """
-    return [str(_node()), str(NODE_MODULES / "aws-cdk" / "bin" / "cdk")]
+    return [str(node()), str(NODE_MODULES / "aws-cdk" / "bin" / "cdk")]
 
 
 def node_path(path: str) -> str:
     """PATH with the folder of the project's Node in front, for programs that start `node` themselves (jsii does)."""
-    return os.pathsep.join([str(_node().parent), path])
+    return os.pathsep.join([str(node().parent), path])
 
 
 def set_up(say: Say) -> None:
@@ -212,7 +212,8 @@ def _install(target: Sequence[str], locks: Iterable[Path]) -> None:
     _run([VENV / "bin" / "uv", "pip", "install", *options], {**os.environ, "UV_SYSTEM_CERTS": "1"})
 
 
-def _node() -> Path:
+def node() -> Path:
+    """The Node that the project runs on: the one on PATH if it is new enough, else the one that set-up fetched."""
     system = _system_node()
     return system or _wheel_node()
 

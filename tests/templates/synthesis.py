@@ -1,10 +1,15 @@
-"""Synthesises a stage once for all template tests, with cdk-nag's packs on."""
+"""Synthesises a stage for all template tests, with cdk-nag's packs on: once, until something that goes into it changes.
 
-import atexit
+What comes out is kept in `.local/synthesised`, under a digest of all that goes in, so that pytest-xdist's workers share
+it and a run after a change of nothing but tests does without the CDK.
+"""
+
 import functools
+import hashlib
 import json
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +18,17 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
 import app as shop_app
+from shop.local.files import exclusive
+from stacks.constructs import packages
+from tests.templates.inputs import AT_START, ROOT, digest
 
 Template = dict[str, Any]
 
-_CDK_JSON = Path(__file__).parents[2] / "cdk.json"
+_CDK_JSON = ROOT / "cdk.json"
 """Its feature flags shape the templates, and only the CDK's command line reads them by itself."""
+_KEPT = ROOT / ".local" / "synthesised"
+_KEPT_SECONDS = 24 * 3600
+_FINDINGS = "findings.json"
 
 THREE_SIZES = json.dumps(
     [
@@ -47,21 +58,60 @@ class Synthesis:
 @functools.cache
 def synthesise(stage: str, **overrides: str) -> Synthesis:
     """The stage's stacks, with settings given as `cdk … -c name=value` gives them."""
-    folder = Path(tempfile.mkdtemp(prefix=f"synth-{stage}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings = {"stage": stage} | overrides
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    folder = _folder_of_these_inputs() / f"{stage}-{name}"
+    with exclusive(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            folder = _keep(folder, settings)
+    templates = {path.name.split(".")[0]: json.loads(path.read_text()) for path in folder.glob("*.template.json")}
+    return Synthesis(folder, templates, json.loads((folder / _FINDINGS).read_text()))
+
+
+def lint_stamp(template: Path) -> Path:
+    """The file that is there once cfn-lint of just this version has passed a template of just this content."""
+    content = hashlib.sha256((ROOT / "requirements-dev.txt").read_bytes() + template.read_bytes()).hexdigest()
+    return _KEPT / "cfn-lint" / content
+
+
+def synthesise_into(folder: Path, settings: dict[str, str]) -> list[str]:
+    """Synthesise into the folder, whatever is kept; returns what cdk-nag found and nobody acknowledged."""
     flags = json.loads(_CDK_JSON.read_text())["context"]
-    app = App(context=flags | {"stage": stage} | overrides, outdir=str(folder))
+    # No template says where an asset lies, and copying all packages is an eighth of a synthesis.
+    app = App(context=flags | settings | {"aws:cdk:disable-asset-staging": True}, outdir=str(folder))
     shop_app.build(app)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
-    findings = []
     try:
         app.synth()
     except RuntimeError as error:
         if "ValidationFailed" not in str(error):
             raise
-        findings = _findings(json.loads((folder / "validation-report.json").read_text()))
-    paths = folder.glob("*.template.json")
-    return Synthesis(folder, {path.name.split(".")[0]: json.loads(path.read_text()) for path in paths}, findings)
+        return _findings(json.loads((folder / "validation-report.json").read_text()))
+    return []
+
+
+def _keep(folder: Path, settings: dict[str, str]) -> Path:
+    """Synthesise into the folder in one step; into one for this session only where an input has changed meanwhile."""
+    draft = Path(tempfile.mkdtemp(prefix=f"synth-{folder.name}-", dir=folder.parent))
+    try:
+        (draft / _FINDINGS).write_text(json.dumps(synthesise_into(draft, settings)))
+    except BaseException:
+        shutil.rmtree(draft)
+        raise
+    return draft.rename(folder) if digest() == AT_START else draft
+
+
+@functools.cache
+def _folder_of_these_inputs() -> Path:
+    """Where what these inputs make is kept; what others made goes a day after it was made."""
+    # Whether there is an interpreter for byte-code is in the packages' hashes and in warnings.
+    compiler = packages.find_python(packages.aws_target().python)
+    folder = _KEPT / hashlib.sha256(f"{AT_START} {bool(compiler)}".encode()).hexdigest()[:32]
+    folder.mkdir(parents=True, exist_ok=True)
+    for other in _KEPT.iterdir():
+        if other != folder and other.stat().st_mtime < time.time() - _KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
 
 
 def _findings(report: dict[str, Any]) -> list[str]:

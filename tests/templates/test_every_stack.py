@@ -15,7 +15,15 @@ import app as shop_app
 from shop import diagrams
 from stacks.settings import STAGES
 from tests.templates import rules
-from tests.templates.synthesis import THREE_SIZES, Template, resources, synthesise, the_only
+from tests.templates.synthesis import (
+    THREE_SIZES,
+    Template,
+    lint_stamp,
+    resources,
+    synthesise,
+    synthesise_into,
+    the_only,
+)
 
 pytestmark = pytest.mark.xdist_group("templates")
 
@@ -44,7 +52,7 @@ def test_nag_finds_nothing_that_nobody_acknowledged(stage: str, overrides: dict[
     assert synthesise(stage, **overrides).findings == []
 
 
-def test_both_packs_look_at_every_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_packs_look_at_every_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stacks: list[str] = []
 
     build_stacks = shop_app.build
@@ -59,7 +67,7 @@ def test_both_packs_look_at_every_stack(monkeypatch: pytest.MonkeyPatch) -> None
 
     with monkeypatch.context() as patched:
         patched.setattr("app.build", build)
-        findings = synthesise.__wrapped__("dev").findings
+        findings = synthesise_into(tmp_path, {"stage": "dev"})
     assert {finding for finding in findings if "/Bare/" in finding} >= {
         f"{rule}: {stack}/Bare/Resource"
         for rule in ("AwsSolutions-SQS4", "Serverless-SQSRedrivePolicy")
@@ -89,12 +97,17 @@ def test_why_a_finding_stands_is_in_the_template(stage: str) -> None:
 
 @pytest.mark.parametrize(("stage", "overrides"), CASES)
 def test_cfn_lint_is_clean(stage: str, overrides: dict[str, str]) -> None:
-    paths = [str(path) for path in synthesise(stage, **overrides).folder.glob("*.template.json")]
-    answer = subprocess.run(
-        [str(Path(sys.executable).with_name("cfn-lint")), *paths],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stdout
+    templates = list(synthesise(stage, **overrides).folder.glob("*.template.json"))
+    assert templates
+    # Settings that change one stack leave the others' templates as they were in the stage before.
+    if new := [template for template in templates if not lint_stamp(template).exists()]:
+        answer = subprocess.run(
+            [Path(sys.executable).with_name("cfn-lint"), *new], capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+    for template in new:
+        lint_stamp(template).parent.mkdir(exist_ok=True)
+        lint_stamp(template).touch()
 
 
 @pytest.mark.parametrize(("stage", "overrides"), CASES)
