@@ -25,15 +25,28 @@ def _is_of(stack: Mapping[str, Any], stage: str) -> bool:
     return tags.get("application") == "serverless-shop" and tags.get("stage") == stage
 
 
-def resources(cloudformation: "CloudFormationClient", stack: str) -> list[tuple[str, str]]:
-    """Return the type, such as `AWS::SQS::Queue`, and the name (queues: the URL) of each resource that a stack has."""
+def deleted_stacks(cloudformation: "CloudFormationClient", stage: str) -> list[Mapping[str, Any]]:
+    """Return the stage's stacks that are deleted, which CloudFormation knows for 90 days, by their ids."""
+    pages = cloudformation.get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
+    # Their tags are not in the list. By name first: an account may have hundreds of others'.
+    ids = [stack["StackId"] for page in pages for stack in page["StackSummaries"]
+           if stack["StackName"].startswith(f"{stage}-")]  # fmt: skip
+    found = [stack for each in ids for stack in cloudformation.describe_stacks(StackName=each)["Stacks"]]
+    return [stack for stack in found if _is_of(stack, stage)]
+
+
+def resources(cloudformation: "CloudFormationClient", stack: str, *, deleted: bool = False) -> list[tuple[str, str]]:
+    """Return the type, such as `AWS::SQS::Queue`, and the name (queues: the URL) of each resource that a stack has.
+
+    With `deleted` also of those that it had. A stack that is deleted itself goes by its id.
+    """
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     found = [resource for page in pages for resource in page["StackResourceSummaries"]]
     # A resource whose creation failed has no physical id, and one that was deleted is still listed.
     return [
         (resource["ResourceType"], resource["PhysicalResourceId"])
         for resource in found
-        if resource.get("PhysicalResourceId") and resource["ResourceStatus"] != "DELETE_COMPLETE"
+        if resource.get("PhysicalResourceId") and (deleted or resource["ResourceStatus"] != "DELETE_COMPLETE")
     ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError, WaiterError
 
 from shop import leftovers, target
-from shop.deployed import physical_ids, stage_stacks
+from shop.deployed import deleted_stacks, physical_ids, stage_stacks
 from shop.errors import ShopError
 
 if TYPE_CHECKING:
@@ -40,26 +40,31 @@ class DestroyError(ShopError):
 def destroy(stage: str, *, progress: Callable[[str], None]) -> list[Left]:
     """Empty the stage's buckets, delete its stacks with the caller's AWS credentials, and return what is left.
 
+    That is what is left of all stacks that the stage had in the last 90 days: one that was stopped half-way is told of
+    by the next.
+
     Raises DestroyError for `prod` and other stages whose stacks are protected, for the local cloud, and where
     CloudFormation fails; ShopError for an unknown stage and without credentials or a region, as `target.connect` does.
     """
     _refuse_what_stays(stage)
     session = target.connect(stage).session
-    stacks = deletable_stacks(session, stage)
-    had = leftovers.inventory(session, stacks)
+    before = deleted_stacks(session.client("cloudformation"), stage)
+    stacks = deletable_stacks(session, stage, gone=len(before))
+    all_stacks = [*stacks, *before]
+    had = leftovers.inventory(session, all_stacks)
     _empty_buckets(session, stacks, progress)
     remaining = stacks
     while remaining:
         free = _without_importers(session, remaining)
         _delete(session, free, progress)
         remaining = [stack for stack in remaining if stack not in free]
-    return leftovers.find(session, stacks, had)
+    return leftovers.find(session, all_stacks, had)
 
 
-def deletable_stacks(session: boto3.Session, stage: str) -> list[Stack]:
-    """The stage's stacks. Raises DestroyError where there are none, and where one is protected."""
+def deletable_stacks(session: boto3.Session, stage: str, *, gone: int = 0) -> list[Stack]:
+    """The stage's stacks. Raises DestroyError where there are and were (`gone`) none, and where one is protected."""
     stacks = stage_stacks(session.client("cloudformation"), stage)
-    if not stacks:
+    if not stacks and not gone:
         place = f"region {session.region_name} has no stack of it"
         raise DestroyError(f"stage {stage}: {place}; AWS_PROFILE and AWS_REGION say where to look")
     for stack in stacks:

@@ -213,6 +213,41 @@ def test_a_protected_stage_keeps_its_objects(session: boto3.Session, monkeypatch
     assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 4
 
 
+class Interrupted(BaseException):
+    """As a person's Ctrl-C."""
+
+
+def test_a_run_after_one_that_was_stopped_lists_what_both_left(
+    session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so does one for which no stack is left to delete."""
+    of_others = {"test-2-image-fanout": {**TAGS, "stage": "test-2"}, "test-other": {}}
+    for name, tags in {"test-image-fanout": TAGS, "test-order-service": TAGS, **of_others}.items():
+        _make_stack(session, name, tags, resources={"Orders": {"Type": "AWS::SQS::Queue"}})
+    for name in of_others:
+        session.client("cloudformation").delete_stack(StackName=name)
+
+    def tell(params: dict[str, Any], **_: object) -> tuple[Any, dict[str, Any]]:
+        # Each stack kept something; moto deletes all.
+        kept = {"ResourceType": "Kept", "PhysicalResourceId": params["body"]["StackName"].split("/")[1]}
+        return AWSResponse("", 200, HTTPHeaders(), None), {"StackEvents": [kept | {"ResourceStatus": "DELETE_SKIPPED"}]}
+
+    def stop(said: str) -> None:
+        if said.endswith("test-order-service"):
+            raise Interrupted
+
+    session.events.register("before-call.cloudformation.DescribeStackEvents", tell)  # type: ignore[arg-type]
+    monkeypatch.setattr(boto3, "Session", lambda **_: session)
+    with pytest.raises(Interrupted):
+        destroy.destroy("test", progress=stop)
+    assert _stacks(session) == {"test-order-service"}
+
+    for _ in range(2):
+        left = destroy.destroy("test", progress=lambda _: None)
+        assert {each.name for each in left if each.kind == "Kept"} == {"test-image-fanout", "test-order-service"}
+    assert _stacks(session) == set()
+
+
 @pytest.mark.parametrize("stage", ["prod", "local"])
 def test_prod_and_the_local_cloud_are_refused(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(destroy, "deletable_stacks", lambda *_: pytest.fail("AWS was asked"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REGION: Final = "eu-west-1"
+STACK: Final = {"StackId": "arn:stack", "StackName": "test-order-service"}
 
 
 @pytest.fixture
@@ -113,8 +114,9 @@ def test_what_cloudformation_kept_is_found(session: boto3.Session, named: str, w
     gone = {"ResourceStatus": "DELETE_COMPLETE", "ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": "images"}
     _answer(session, "cloudformation.DescribeStackEvents", {"StackEvents": [*skipped, gone, *skipped]})
     _answer(session, "apigateway.GetAccount", {"cloudwatchRoleArn": f"arn:aws:iam::111122223333:role/{named}"})
+    session.client("iam").create_role(RoleName="shop-logs", AssumeRolePolicyDocument="{}")
 
-    role, account, queue = leftovers.find(session, [{"StackId": "arn:stack"}], {})
+    role, account, queue = leftovers.find(session, [STACK], {})
 
     assert (role.kind, role.name) == ("role", "shop-logs")
     assert role.why.startswith(why)
@@ -130,3 +132,60 @@ def test_the_cdks_bucket_is_found(session: boto3.Session) -> None:
     session.client("cloudformation").create_stack(StackName="CDKToolkit", TemplateBody=template)
 
     assert [(left.kind, left.name) for left in _find(session)] == [("CDK's bucket", "cdk-assets")]
+
+
+def test_what_was_kept_and_is_removed_by_hand_is_not_listed(session: boto3.Session) -> None:
+    kinds = ("AWS::IAM::Role", "AWS::ApiGateway::Account")
+    skipped = [{"ResourceStatus": "DELETE_SKIPPED", "ResourceType": kind, "PhysicalResourceId": "x"} for kind in kinds]
+    _answer(session, "cloudformation.DescribeStackEvents", {"StackEvents": skipped})
+    _answer(session, "apigateway.GetAccount", {})
+
+    assert leftovers.find(session, [STACK], {"AWS::KMS::Key": ["11111111-2222-3333-4444-555555555555"]}) == []
+
+
+def test_roles_that_aws_made_for_the_services_are_found(session: boto3.Session) -> None:
+    for service in ("rds", "autoscaling"):
+        session.client("iam").create_service_linked_role(AWSServiceName=f"{service}.amazonaws.com")
+
+    [left] = _find(session, RDS_DBSubnetGroup=["shop"], SQS_Queue=["orders"])
+
+    assert (left.kind, left.name.lower()) == ("service-linked role", "awsserviceroleforrds")
+    assert left.remove.startswith(f"aws iam delete-service-linked-role --role-name {left.name} ")
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn")]
+)
+def test_commands_name_the_partition_of_the_region(region: str, partition: str) -> None:
+    with mock_aws():
+        session = boto3.Session(region_name=region)
+        event = {"ResourceStatus": "DELETE_SKIPPED", "ResourceType": "AWS::IAM::Role", "PhysicalResourceId": "logs"}
+        _answer(session, "cloudformation.DescribeStackEvents", {"StackEvents": [event]})
+        session.client("iam").create_role(RoleName="logs", AssumeRolePolicyDocument="{}")
+
+        [left] = leftovers.find(session, [STACK], {})
+
+    assert f"--policy-arn arn:{partition}:iam::aws:policy/service-role/" in left.remove
+
+
+def test_what_cannot_be_looked_up_is_a_line_and_loses_nothing_else(session: boto3.Session) -> None:
+    secret = session.client("secretsmanager").create_secret(Name="master", SecretString="x")["ARN"]
+
+    def refuse(**_: object) -> tuple[Any, dict[str, Any]]:
+        error = {"Code": "AccessDeniedException", "Message": "you may\nnot"}
+        return AWSResponse("", 400, HTTPHeaders(), None), {"Error": error}
+
+    for call in ("kms.DescribeKey", "cloudformation.DescribeStackEvents", "iam.ListRoles"):
+        session.events.register(f"before-call.{call}", refuse)  # type: ignore[arg-type]
+
+    found = leftovers.find(session, [STACK], {"AWS::KMS::Key": ["k"], "AWS::SecretsManager::Secret": [secret]})
+
+    assert [(left.kind, left.name) for left in found] == [
+        ("stack", "test-order-service"),
+        ("AWS::KMS::Key", "k"),
+        ("secret", secret),
+        ("service-linked role", "all of them"),
+    ]
+    assert all(
+        "could not be looked up" in left.why and "you may not" in left.why for left in found if left.kind != "secret"
+    )
