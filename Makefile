@@ -126,9 +126,8 @@ emulator-gaps: setup ## write docs/local-cloud.md's table of what the emulator l
 prove-permissions: setup ## prove that roles may do what they need and no more (4 to 6 minutes); OPTIONS=--check writes nothing
 	@PYTHONPATH=lambdas $(IN_VENV) -m tests.permissions $(OPTIONS)
 
-bench: setup ## the benchmarks
-	@for name in order_decode order_service_memory router_import sales_query sales_recorder images; do \
-		PYTHONPATH=lambdas $(IN_VENV) -m bench.$$name || exit 1; done
+bench: setup ## measure everything against its baseline and write docs/performance.md (some ten minutes)
+	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page
 
 LOADTEST_pipeline := bench.pipeline_load
 LOADTEST_service := bench.loadtest
