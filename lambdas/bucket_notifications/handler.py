@@ -6,12 +6,11 @@ The bucket is the stack's own, so that its whole configuration of notifications 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import custom_resource
-from shared.aws import CLIENT_CONFIG, Context, RemainingTime, attempts, error_code, is_transient
+from shared.aws import CLIENT_CONFIG, Context, RemainingTime, attempts, error_code, is_transient, make_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,7 +24,7 @@ _MAY_PASS: Final = {"InvalidArgument", "AccessDenied", "OperationAborted"}
 """S3 could not publish to the topic, or we may not tell it to (policies that were made just now may not hold
 everywhere yet), or something else of the bucket is being changed (Amazon S3 API Reference, "Error responses")."""
 
-_s3: "S3Client" = boto3.client("s3", config=CLIENT_CONFIG.merge(Config(read_timeout=_READ_SECONDS)))
+_s3: "S3Client" = make_client("s3", CLIENT_CONFIG.merge(Config(read_timeout=_READ_SECONDS)))
 
 
 def handler(event: Mapping[str, Any], context: Context) -> None:

@@ -10,12 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from shared import custom_resource
-from shared.aws import Context, RemainingTime, error_code
+from shared.aws import Context, RemainingTime, error_code, make_client
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -32,7 +31,7 @@ Developer Guide). The migrator is invoked at deployments only."""
 _NOT_READY_MS: Final = 180_000
 _NOT_READY_PAUSE_MS: Final = 5_000
 
-_secrets: "SecretsManagerClient" = boto3.client("secretsmanager")
+_secrets: "SecretsManagerClient" = make_client("secretsmanager", Config())
 
 
 def handler(event: Mapping[str, Any], context: Context) -> None:
@@ -86,7 +85,8 @@ def _lambda_client(remaining_ms: RemainingTime) -> "LambdaClient":
     """A client that waits as long as this function may, and never migrates a second time beside the first."""
     seconds = max(1, remaining_ms() // 1000 - _RESERVE_SECONDS)
     config = Config(read_timeout=seconds, tcp_keepalive=True, retries={"total_max_attempts": 1})
-    return boto3.client("lambda", config=config)
+    client: LambdaClient = make_client("lambda", config)
+    return client
 
 
 def _secret(arn: str) -> dict[str, str]:

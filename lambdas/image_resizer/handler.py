@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from image_resizer.distinct import distinct
@@ -20,7 +19,7 @@ from image_resizer.events import Ignored, Source, UnreadableEvent, read_sources
 from image_resizer.names import KeyTooLong, target_key
 from image_resizer.resize import BadImage, Spec, resize
 from image_resizer.store import Target, TooLarge, fetch, find, is_done, keep
-from shared.aws import CLIENT_CONFIG, Context, RemainingTime, error_code
+from shared.aws import Context, RemainingTime, error_code, make_client
 from shared.log import logger
 from shared.metrics import measures
 
@@ -31,7 +30,7 @@ _MADE: Final = "image made"
 
 # Two seconds' silence is what S3's User Guide takes for a lost request ("Performance design patterns"). The read
 # timeout runs anew with each piece of an answer, so that it bounds no object's size.
-_s3: "S3Client" = boto3.client("s3", config=CLIENT_CONFIG)
+_s3: "S3Client" = make_client("s3")
 
 
 @dataclass(frozen=True)

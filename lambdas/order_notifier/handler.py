@@ -10,11 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import boto3
-
 from order_notifier.announcement import announce, size
 from order_notifier.form import encode_form
-from shared.aws import CLIENT_CONFIG, Context, RemainingTime
+from shared.aws import Context, RemainingTime, make_client
 from shared.entries import MOST_ENTRIES, send_entries
 from shared.log import logger
 from shared.metrics import measures
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 _LARGEST_CALL: Final = 262_144
 """Bytes of all entries of a call together (Amazon SNS API Reference, "PublishBatch")."""
 
-_sns: "SNSClient" = boto3.client("sns", config=CLIENT_CONFIG)
+_sns: "SNSClient" = make_client("sns")
 _sns.meta.events.register("before-call.sns.PublishBatch", encode_form)
 _announced_early: deque["_Insert"] = deque(maxlen=100)
 """Orders announced although one before them failed; Lambda delivers them again, mostly to this process."""

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import boto3
-
 from order_processor.store import Kept, store_orders
-from shared.aws import CLIENT_CONFIG, Context
+from shared.aws import Context, make_client
 from shared.log import logger
 from shared.metrics import measures
 from shared.order_items import StoredOrder
@@ -28,7 +26,7 @@ _NOT_STORED: Final = "order not stored"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UTC_OFFSET: Final = "+00:00"
 
-_dynamodb: "DynamoDBClient" = boto3.client("dynamodb", config=CLIENT_CONFIG)
+_dynamodb: "DynamoDBClient" = make_client("dynamodb")
 
 
 class _Delivery(NamedTuple):

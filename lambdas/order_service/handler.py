@@ -6,20 +6,18 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
-
 from order_service import envelope, resources
 from order_service.contract import ROUTES
 from order_service.http import Request, Response, read_request, to_event
 from order_service.problems import Problem
 from order_service.store import Table
-from shared.aws import CLIENT_CONFIG, Context
+from shared.aws import Context, make_client
 from shared.log import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_dynamodb: "DynamoDBClient" = boto3.client("dynamodb", config=CLIENT_CONFIG)
+_dynamodb: "DynamoDBClient" = make_client("dynamodb")
 
 _RUN: Final[Mapping[str, Callable[[Request, Table], Response]]] = {
     "envelope": envelope.run,

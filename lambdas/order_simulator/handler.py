@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
-
-from shared.aws import CLIENT_CONFIG, Context, has_time_for_a_call
+from shared.aws import Context, has_time_for_a_call, make_client
 from shared.entries import MOST_ENTRIES, send_entries
 from shared.log import logger
 
@@ -50,7 +48,7 @@ _PRODUCTS: Final = {
 _INVALID_PRICE: Final = "err"
 _Order = dict[str, Any]
 
-_sqs: "SQSClient" = boto3.client("sqs", config=CLIENT_CONFIG)
+_sqs: "SQSClient" = make_client("sqs")
 
 
 @dataclass(frozen=True)

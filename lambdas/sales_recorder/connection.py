@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pymysql import MySQLError
 
-from shared.aws import CLIENT_CONFIG
+from shared.aws import make_client
 from shared.database import Connection, DatabaseAccessDenied, connect
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ def _read_password(secret: str) -> str:
 
 @functools.cache
 def _secrets() -> "SecretsManagerClient":
-    """Made, and its SDK imported, when it is first needed, because with IAM tokens it never is."""
-    import boto3  # noqa: PLC0415
-
-    return boto3.client("secretsmanager", config=CLIENT_CONFIG)
+    """Made when it is first needed, because with IAM tokens it never is."""
+    client: SecretsManagerClient = make_client("secretsmanager")
+    return client

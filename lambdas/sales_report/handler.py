@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,7 +20,7 @@ from sales_report.connection import read_parameters, read_password
 from sales_report.extractor import extract
 from sales_report.sales import Sale, to_csv
 from sales_report.text import SUBJECT, Source, report_text
-from shared.aws import Context, error_code
+from shared.aws import Context, error_code, make_client
 from shared.log import logger
 from shared.metrics import measures
 from shared.report_days import mailed_key, read_day
@@ -43,11 +42,11 @@ first and says why; and asks once, because a second query beside the first would
 _LOCAL_STAGE: Final = "local"
 """What `python -m shop` works on unless told otherwise."""
 
-_ssm: "SSMClient" = boto3.client("ssm", config=_CONFIG)
-_secrets: "SecretsManagerClient" = boto3.client("secretsmanager", config=_CONFIG)
-_lambda: "LambdaClient" = boto3.client("lambda", config=_EXTRACTOR_CONFIG)
-_s3: "S3Client" = boto3.client("s3", config=_CONFIG)
-_sns: "SNSClient" = boto3.client("sns", config=_CONFIG)
+_ssm: "SSMClient" = make_client("ssm", _CONFIG)
+_secrets: "SecretsManagerClient" = make_client("secretsmanager", _CONFIG)
+_lambda: "LambdaClient" = make_client("lambda", _EXTRACTOR_CONFIG)
+_s3: "S3Client" = make_client("s3", _CONFIG)
+_sns: "SNSClient" = make_client("sns", _CONFIG)
 
 
 def handler(event: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:  # noqa: ARG001 (Lambda passes it)

@@ -7,11 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.api_event import body_of
-from shared.aws import CLIENT_CONFIG, Context, error_code
+from shared.aws import Context, error_code, make_client
 from shared.log import logger
 from shared.shop_days import parse_day, today
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _NOT_STARTED: Final = "the report could not be started; the function's log has the reason under this request id"
 
-_lambda: "LambdaClient" = boto3.client("lambda", config=CLIENT_CONFIG)
+_lambda: "LambdaClient" = make_client("lambda")
 
 
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 (Lambda passes it)

@@ -10,11 +10,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.aws import Context
+from shared.aws import Context, make_client
 from shared.log import logger
 from shared.report_days import mailed_key, read_day
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 
-_s3: "S3Client" = boto3.client("s3", config=_CONFIG)
+_s3: "S3Client" = make_client("s3", _CONFIG)
 
 
 class ReportNotSent(RuntimeError):

@@ -1,13 +1,16 @@
-"""Calls to AWS in a function whose time is short: short timeouts, and retries while time is left.
+"""Calls to AWS in a function whose time is short: clients made fast, short timeouts, retries while time is left.
 
 The SDK's own retries are off, because they know nothing of the function's timeout.
 """
 
+import functools
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -15,6 +18,7 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004 (botocore's name; the built-in one is not used here)
     HTTPClientError,
 )
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 RemainingTime = Callable[[], int]
@@ -48,9 +52,36 @@ CLIENT_CONFIG: Final = Config(
 validated, which the service does; no operation used has a request that is compressed; and the header User-Agent is a
 fixed text, because the SDK otherwise puts it together from some ten parts, cleaned twice, at each call."""
 
+_SDK_DATA: Final = Path(__file__).resolve().parents[1] / "sdk_data"
+"""In a package: what the SDK has to know of the services that the function calls (stacks/constructs/sdk_data.py)."""
+
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _SERVER_ERROR: Final = 500
+
+
+def make_client(service: str, config: Config = CLIENT_CONFIG) -> Any:
+    """A client of a service, by the SDK's name of it, in the function's region and with its role.
+
+    By botocore, without boto3's layer, which functions do not use; decision 0025 has what that and the package's own
+    data save at a cold start. The service has to be written as text where this is called, so that its data is packed.
+    A session for each client: that costs a millisecond, and what patches new sessions, such as moto, works.
+
+    Raises:
+        botocore.exceptions.UnknownServiceError: the package has no data of that service.
+    """
+    session = botocore.session.Session()
+    if loader := _packed_data():
+        session.register_component("data_loader", loader)
+    return session.create_client(service, config=config)
+
+
+@functools.cache
+def _packed_data() -> Loader | None:
+    """Reads the package's own data; None outside of a package, where the SDK's is read."""
+    if not _SDK_DATA.is_dir():
+        return None
+    return Loader(extra_search_paths=[str(_SDK_DATA)], include_default_search_paths=False)
 
 
 def has_time_for_a_call(remaining_ms: RemainingTime, pause_seconds: float = 0.0) -> bool:

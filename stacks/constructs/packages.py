@@ -1,8 +1,9 @@
 """Builds each function's deployment package on the machine that synthesises, without Docker.
 
-A package holds one function's folder, the modules of `lambdas/shared` that it imports, and what its
-`requirements.txt` pins, as wheels for the function's processor and Python that have one of the hashes given there,
-byte-compiled for that Python, without what its `exclude.txt` names of them. It is addressed by its content: the same
+A package holds one function's folder, the modules of `lambdas/shared` that it imports, what the SDK needs to know of
+the services that it calls (`sdk_data`), and what its `requirements.txt` pins, as wheels for the function's processor
+and Python that have one of the hashes given there, byte-compiled for that Python, without what its `exclude.txt` names
+of them. It is addressed by its content: the same
 input gives the same hash on every machine, and the hash tells whether byte-code is in it. What was installed and built
 is cached, so that a synthesis after set-up needs no network.
 
@@ -27,6 +28,8 @@ from pathlib import Path
 from typing import Literal
 
 import uv
+
+from stacks.constructs import sdk_data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAMBDAS = REPOSITORY / "lambdas"
@@ -95,12 +98,14 @@ def build(function: str, target: Target, *, lambdas: Path = LAMBDAS, cache: Path
 
     Raises:
         PackageError: a requirement is not pinned by `==` and SHA-256 hashes, has no wheel for the target, cannot be
-            had, or has none of the hashes; a pattern in `exclude.txt` matches nothing.
+            had, or has none of the hashes; a pattern in `exclude.txt` matches nothing; a client is made of a service
+            that the SDK does not have.
     """
     sources = _sources(function, lambdas)
     dependencies = _dependencies(function, target, lambdas, cache)
     compiler = find_python(target.python)
-    files = {**_without_excluded(function, lambdas, dict(_files(dependencies))), **sources} if dependencies else sources
+    installed = _without_excluded(function, lambdas, dict(_files(dependencies))) if dependencies else {}
+    files = {**installed, **_sdk_data(function, sources, cache), **sources}
     content_hash = _hash(files, target, with_byte_code=compiler is not None)
     folder = cache / "built" / f"{function}-{content_hash[:32]}"
     if not folder.is_dir():
@@ -213,6 +218,25 @@ def _check_pins(function: str, text: str) -> None:
             raise PackageError(
                 f"{function}: requirements.txt has {requirement!r} without a hash; `make lock` adds them"
             )
+
+
+def _sdk_data(function: str, sources: dict[str, Path], cache: Path) -> dict[str, Path]:
+    """What the SDK has to know of the services that the sources call, by the paths in the package."""
+    try:
+        services = sdk_data.services(path for path in sources.values() if path.suffix == ".py")
+    except sdk_data.UnknownClient as error:
+        raise PackageError(f"{function}: {error}") from error
+    if not services:
+        return {}
+    key = hashlib.sha256(repr((services, sdk_data.EDITION)).encode()).hexdigest()[:32]
+    folder = cache / "sdk_data" / key
+    if not folder.is_dir():
+        with _atomic_folder(folder) as draft:
+            try:
+                sdk_data.write(services, draft)
+            except ValueError as error:
+                raise PackageError(f"{function}: {error}") from error
+    return {f"{sdk_data.FOLDER}/{name}": path for name, path in _files(folder)}
 
 
 def _without_excluded(function: str, lambdas: Path, files: dict[str, Path]) -> dict[str, Path]:

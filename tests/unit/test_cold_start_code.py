@@ -18,6 +18,7 @@ _MAKES_CLIENTS = {
     "boto3.Session",
     "boto3.session.Session",
     "botocore.session.Session",
+    "make_client",
 }
 _WORKS = {
     "open", "read_text", "read_bytes", "urlopen", "connect", "sleep", "run", "check_output", "getaddrinfo",
@@ -27,6 +28,8 @@ _WORKS = {
 _MADE_FOR_EACH_EVENT = {
     # Its time limit is what is left of the event's own, and it runs at deployments only.
     ("database_setup/handler.py", "_lambda_client"),
+    # What all the others call; they are looked at.
+    ("shared/aws.py", "make_client"),
 }
 
 
@@ -51,11 +54,16 @@ def _done_at_import(file: str, tree: ast.Module) -> Iterator[str]:
                 clients |= _targets(statement)
                 if not file.endswith("/handler.py"):
                     yield f"{file}:{call.lineno}: makes a client at import, for whoever imports it"
-            elif name.rpartition(".")[2] in _WORKS or name.partition(".")[0] in clients:
+            elif name.rpartition(".")[2] in _WORKS or (name.partition(".")[0] in clients and not _is_local(name)):
                 yield f"{file}:{call.lineno}: calls {name} at import"
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     for name in sorted(clients - used):
         yield f"{file}: makes {name} and does not use it"
+
+
+def _is_local(name: str) -> bool:
+    """Whether a method of a client prepares it, and sends nothing."""
+    return name.endswith(".meta.events.register")
 
 
 def _calls_at_import(statement: ast.stmt) -> Iterator[ast.Call]:
@@ -116,6 +124,8 @@ def test_a_client_that_is_kept_or_made_at_import_is_taken() -> None:
     assert not list(
         findings("a/handler.py", "_s3 = boto3.client('s3')\ndef handler(event, context): _s3.head_bucket()")
     )
+    prepared = "_s3 = make_client('s3')\n_s3.meta.events.register('before-call', add)"
+    assert not list(findings("a/handler.py", f"{prepared}\ndef handler(event, context): _s3.head_bucket()"))
 
 
 def test_each_exception_is_needed() -> None:

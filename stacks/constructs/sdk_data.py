@@ -1,0 +1,100 @@
+"""What the SDK makes clients from, for a package: descriptions of the services that its code calls, and of no others.
+
+The SDK that Lambda's runtime brings has them of all services, a folder each, with texts for people, and looks through
+them all. A package brings its own, without the texts, from the SDK that this environment pins; the SDK's code stays the
+runtime's. They are data in the formats that botocore reads for itself. Decision 0025 has what it gains.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+FOLDER = "sdk_data"
+"""Where they are in a package; `lambdas/shared/aws.py` looks there."""
+EDITION = (importlib.metadata.version("botocore"), hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
+"""What the descriptions depend on beside the services: the SDK that they are from, and this module as it was loaded."""
+_MAKER = "make_client"
+"""The one function that makes clients (`shared.aws`)."""
+_OF_ALL_SERVICES = ("partitions", "sdk-default-configuration", "_retry")
+_OF_A_SERVICE = ("service-2", "endpoint-rule-set-1", "paginators-1")
+_OPTIONAL = {"paginators-1"}
+
+
+class UnknownClient(ValueError):
+    """A client is made of a service that is not written down, so that nobody can tell what it needs."""
+
+
+def services(sources: Iterable[Path]) -> list[str]:
+    """The services that code makes clients of, by the SDK's names, sorted.
+
+    Raises:
+        UnknownClient: the service is no text in the code.
+    """
+    return sorted({service for path in sources for service in _services_in(path)})
+
+
+def _services_in(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] != _MAKER:
+            continue
+        match node.args:
+            case [ast.Constant(value=str(service)), *_]:
+                yield service
+            case _:
+                raise UnknownClient(f"{path.name}, line {node.lineno}: {_MAKER} is not given a service's name as text")
+
+
+def write(names: Iterable[str], folder: Path) -> None:
+    """Writes the descriptions of these services, as files that botocore's loader finds.
+
+    Raises:
+        botocore.exceptions.DataNotFoundError, UnknownServiceError: the SDK has no such service.
+    """
+    from botocore.loaders import Loader  # noqa: PLC0415 (only where a package is not in the cache)
+
+    names = set(names)
+    loader = Loader()
+    for name in _OF_ALL_SERVICES:
+        _save(loader.load_data(name), folder / f"{name}.json")
+    _save(_endpoints_of(loader.load_data("endpoints"), names), folder / "endpoints.json")
+    for name in names:
+        version = loader.determine_latest_version(name, "service-2")
+        for kind in _OF_A_SERVICE:
+            if kind in _OPTIONAL and name not in loader.list_available_services(kind):
+                continue
+            _save(
+                _without_texts(loader.load_service_model(name, kind, version)), folder / name / version / f"{kind}.json"
+            )
+
+
+def _endpoints_of(endpoints: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The file that tells which regions there are, without the services that are not called.
+
+    It goes by endpoint prefix, which for the services here is their name; those it lacks get the partition's pattern.
+    """
+    partitions = [
+        {**partition, "services": {name: each for name, each in partition["services"].items() if name in names}}
+        for partition in endpoints["partitions"]
+    ]
+    return {**endpoints, "partitions": partitions}
+
+
+def _without_texts(model: Any) -> Any:
+    """The same with no text in `documentation`, which botocore reads all the same; a member of that name stays."""
+    if isinstance(model, list):
+        return [_without_texts(each) for each in model]
+    if not isinstance(model, dict):
+        return model
+    return {
+        name: "" if name == "documentation" and isinstance(value, str) else _without_texts(value)
+        for name, value in model.items()
+    }
+
+
+def _save(data: Any, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
