@@ -36,6 +36,7 @@ _RELEVANT = ("error", "failed", "❌", "denied", "cannot", "invalid")
 # A line of the CDK's progress: stack | done/all | time | status | type | name (logical id) reason
 _FAILED = re.compile(r"(?P<stack>\S+) *\|.*\| (?:CREATE|UPDATE|DELETE)_FAILED +\| *\S+ *\| (?P<what>.*)")
 _MAXIMUM_ERROR_LENGTH = 600
+_STACKS_AT_A_TIME = 4
 
 
 class DeploymentError(ShopError):
@@ -47,25 +48,48 @@ def deploy(paths: Paths, cloud: Cloud, progress: Callable[[str], None], *, witho
 
     Raises DeploymentError.
     """
-    wanted = " without ".join([fingerprint(tools.ROOT, _INPUTS), *without])
+    inputs = fingerprint(tools.ROOT, _INPUTS)
+    wanted = " without ".join([inputs, *without])
     if _deployed(cloud) == wanted:
         progress("The stacks are deployed and unchanged")
         return
-    stage = f"stage={cloud.stage}"
-    app = f"{shlex.quote(str(tools.venv_python()))} app.py"
     with paths.deploy_log.open("wb") as log, contextlib.ExitStack() as running:
         bootstrap = running.enter_context(_bootstrapping(paths, cloud, log, progress))
-        progress("Synthesising the stacks")
-        synth = ["synth", "--quiet", "--app", app, "--context", stage, "--output", str(paths.assembly)]
-        _finish(running.enter_context(_cdk(synth, synthesis_environment(), tools.ROOT, log)), paths)
+        if not _is_synthesised(paths, inputs):
+            progress("Synthesising the stacks")
+            _synthesise(paths, cloud.stage, inputs, log)
         if bootstrap:
             _finish(bootstrap, paths)
         # Exclusively: all that they depend on is in the list, and a stack that is left out must not come back.
         chosen = [*_stacks(paths.assembly, without), "--exclusively"] if without else ["--all"]
         arguments = ["deploy", *chosen, "--app", str(paths.assembly), "--require-approval", "never"]
+        # Of a stack that takes longer than a moment the CDK asks every 5 s whether it is done.
+        arguments += ["--concurrency", str(_STACKS_AT_A_TIME)]
         process = running.enter_context(_cdk(arguments, emulator_environment(cloud), paths.folder, log))
         _finish(process, paths, progress)
     _mark(cloud, wanted)
+
+
+def _is_synthesised(paths: Paths, inputs: str) -> bool:
+    """Whether the assembly is there from before, such as from a cloud that was stopped, made from the same inputs."""
+    stamp = _assembly_stamp(paths)
+    return stamp.is_file() and stamp.read_text() == inputs
+
+
+def _synthesise(paths: Paths, stage: str, inputs: str, log: Any) -> None:
+    stamp = _assembly_stamp(paths)
+    stamp.unlink(missing_ok=True)
+    app = f"{shlex.quote(str(tools.venv_python()))} app.py"
+    arguments = ["synth", "--quiet", "--app", app, "--context", f"stage={stage}", "--output", str(paths.assembly)]
+    with _cdk(arguments, synthesis_environment(), tools.ROOT, log) as process:
+        _finish(process, paths)
+    # Not of a mixture: somebody may have edited meanwhile.
+    if fingerprint(tools.ROOT, _INPUTS) == inputs:
+        stamp.write_text(inputs)
+
+
+def _assembly_stamp(paths: Paths) -> Path:
+    return paths.assembly / ".inputs"
 
 
 def _stacks(assembly: Path, without: Sequence[str]) -> list[str]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shop.local import deployment
+from shop.local import deployment, tools
 from shop.local.cloud import Cloud
+from shop.local.paths import Paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +107,27 @@ def test_stacks_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
     assert deployment._stacks(tmp_path, []) == ["a", "b"]
     assert deployment._stacks(tmp_path, ["a"]) == ["b"]
+
+
+@pytest.mark.parametrize(("afterwards", "kept"), [("inputs", True), ("edited meanwhile", False)])
+def test_a_synthesis_is_kept_for_the_next_deployment_of_just_its_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, afterwards: str, kept: bool
+) -> None:
+    paths = Paths(tmp_path)
+    paths.assembly.mkdir()
+    monkeypatch.setattr(tools, "cdk_command", lambda: ["true"])
+    monkeypatch.setattr(deployment, "fingerprint", lambda *_: afterwards)
+    with paths.deploy_log.open("wb") as log:
+        deployment._synthesise(paths, "local", "inputs", log)
+    assert deployment._is_synthesised(paths, "inputs") is kept
+    assert not deployment._is_synthesised(paths, "other inputs")
+
+
+def test_a_synthesis_that_failed_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = Paths(tmp_path)
+    paths.assembly.mkdir()
+    (paths.assembly / ".inputs").write_text("inputs")
+    monkeypatch.setattr(tools, "cdk_command", lambda: ["false"])
+    with paths.deploy_log.open("wb") as log, pytest.raises(deployment.DeploymentError):
+        deployment._synthesise(paths, "local", "inputs", log)
+    assert not deployment._is_synthesised(paths, "inputs")
