@@ -103,7 +103,9 @@ destroy: setup ## remove STAGE from AWS; refuses prod
 # In this order: what a function needs has the version that it is tested with.
 lock: setup ## resolve requirements*.in and the functions' anew
 	@for source in requirements.in requirements-dev.in requirements-local.in requirements-node.in requirements-audit.in \
-		lambdas/*/requirements.in; do $(COMPILE) --upgrade $$source -o $${source%.in}.txt || exit 1; done
+		requirements-bench-build.in lambdas/*/requirements.in; do \
+		$(COMPILE) --only-binary :all: --upgrade $$source -o $${source%.in}.txt || exit 1; done
+	@$(COMPILE) --upgrade requirements-bench.in -o requirements-bench.txt
 
 audit-dependencies: setup ## look for known vulnerabilities in all that is pinned
 	@$(IN_VENV) -m shop.dependency_audit
@@ -126,7 +128,7 @@ emulator-gaps: setup ## write docs/local-cloud.md's table of what the emulator l
 prove-permissions: setup ## prove that roles may do what they need and no more (4 to 6 minutes); OPTIONS=--check writes nothing
 	@PYTHONPATH=lambdas $(IN_VENV) -m tests.permissions $(OPTIONS)
 
-bench: setup ## measure everything against its baseline and write docs/performance.md (some ten minutes)
+bench: setup ## measure everything against its baseline and write docs/performance.md (about 20 minutes)
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page
 
 LOADTEST_pipeline := bench.pipeline_load
