@@ -31,8 +31,12 @@ HAS_VENV := test -x $(IN_VENV) || { echo "nothing is set up here: make up does t
 CDK := $(IN_VENV) -m shop.local.tools cdk --no-notices
 COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --generate-hashes
 
+# Whether each package of set-up has a wheel, without installing it; uv names the one that has none.
+WHEELS := UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --dry-run --target .local/tools/none --require-hashes \
+	--only-binary :all: --requirement requirements.txt --requirement requirements-dev.txt
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench loadtest memory-report scaling-tables cost-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench bench-loop loadtest memory-report scaling-tables cost-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -72,10 +76,11 @@ format: setup ## put the code into the one form
 	@$(IN_VENV) -m ruff check --fix --quiet
 	@$(IN_VENV) -m ruff format
 
+# Half of the time goes to the CDK's own validation; `make test`, every deployment and CI have it.
 synth: setup ## the CloudFormation templates of STAGE, into cdk.out/
 	@env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
 		AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
-		AWS_EC2_METADATA_DISABLED=true $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
+		AWS_EC2_METADATA_DISABLED=true CDK_VALIDATION="$${CDK_VALIDATION:-false}" $(CDK) synth --quiet --context stage="$(STAGE)" $(CONTEXT)
 	@echo "wrote cdk.out/: the templates of stage $(STAGE)"
 
 diff: setup ## what a deployment of STAGE would change on AWS
@@ -106,6 +111,8 @@ lock: setup ## resolve requirements*.in and the functions' anew
 		requirements-bench-build.in lambdas/*/requirements.in; do \
 		$(COMPILE) --only-binary :all: --upgrade $$source -o $${source%.in}.txt || exit 1; done
 	@$(COMPILE) --upgrade requirements-bench.in -o requirements-bench.txt
+	@for platform in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu aarch64-apple-darwin; do \
+		for python in 3.11 3.12 3.13; do $(WHEELS) --python-platform $$platform --python-version $$python || exit 1; done; done
 
 audit-dependencies: setup ## look for known vulnerabilities in all that is pinned
 	@$(IN_VENV) -m shop.dependency_audit
@@ -129,7 +136,11 @@ prove-permissions: setup ## prove that roles may do what they need and no more (
 	@PYTHONPATH=lambdas $(IN_VENV) -m tests.permissions $(OPTIONS)
 
 bench: setup ## measure everything against its baseline and write docs/performance.md (about 20 minutes)
+	@$(IN_VENV) -m shop.local.tools bench
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page
+
+bench-loop: setup ## measure how long a developer waits, and write it to docs/performance.md
+	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page developer_loop
 
 LOADTEST_pipeline := bench.pipeline_load
 LOADTEST_service := bench.loadtest

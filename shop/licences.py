@@ -73,7 +73,8 @@ On developers' machines and in automation; `requirements*.txt` has the versions.
 
 Programs beside them: the CDK command line ({cdk}, from npm), and where the machine has none of its own, Node (MIT,
 with the licences of its parts in the wheel) and MariaDB (GPL-2.0-only, a server that nothing is linked with).
-`make audit-dependencies` fetches pip-audit (Apache-2.0).
+`make audit-dependencies` fetches pip-audit (Apache-2.0), `make bench` pyvips (MIT) and pyvips-binary
+(LGPL-3.0-or-later, with libvips).
 """
 
 

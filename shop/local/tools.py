@@ -116,6 +116,23 @@ def set_up_audit(say: Say) -> Path:
     return python
 
 
+def set_up_bench(say: Say) -> None:
+    """Have libvips for `bench.images` to compare with, or say in one line that its column will be missing."""
+    locks = [ROOT / "requirements-bench.txt", ROOT / "requirements-bench-build.txt"]
+    # Within the virtual environment, so that the stamp goes when that is made anew.
+    stamp = VENV / ".bench-stamp"
+    wanted = _fingerprint([str(VENV)], locks)
+    if _is_current(stamp, wanted):
+        return
+    say("Installing libvips for the benchmarks")
+    try:
+        _install(["--python", str(venv_python())], locks[:1], "--no-binary", "pyvips", "--build-constraints", locks[1])
+    except SetUpError as error:
+        say(f"No libvips, so the benchmark of images leaves it out: {error}")
+        return
+    _write_stamp(stamp, wanted)
+
+
 def _set_up_node(say: Say) -> None:
     if _system_node():
         return
@@ -199,17 +216,18 @@ def _install_uv(lock: Path) -> None:
     # pip takes hashes from files only.
     alone = VENV / "uv.txt"
     alone.write_text(entry)
-    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement"]
+    options = ["--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--require-hashes", "--requirement"]
     _run([venv_python(), "-m", "pip", "install", *options, alone])
 
 
-def _install(target: Sequence[str], locks: Iterable[Path]) -> None:
+def _install(target: Sequence[str], locks: Iterable[Path], *options: str | Path) -> None:
     # UV_SYSTEM_CERTS: behind a company's proxy only the machine's own certificate store knows its certificates.
     # No byte-code would make the first start of everything slow, just when a person watches.
-    options = ["--quiet", "--compile-bytecode", "--require-hashes", *target]
+    # Only wheels: a build would run code of the newest setuptools and the like, which no lock file pins.
+    command = ["--quiet", "--compile-bytecode", "--require-hashes", "--only-binary", ":all:", *options, *target]
     for lock in locks:
-        options += ["--requirement", str(lock)]
-    _run([VENV / "bin" / "uv", "pip", "install", *options], {**os.environ, "UV_SYSTEM_CERTS": "1"})
+        command += ["--requirement", lock]
+    _run([VENV / "bin" / "uv", "pip", "install", *command], {**os.environ, "UV_SYSTEM_CERTS": "1"})
 
 
 def node() -> Path:
@@ -324,14 +342,18 @@ def _run_cdk(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`setup` makes everything; `cdk …` runs the CDK command line with the project's Node. Returns the exit code."""
+    """`setup` makes all that commands need, `bench` what only benchmarks need; `cdk …` runs the CDK command line.
+
+    That one with the project's Node. Returns the exit code.
+    """
     if arguments[:1] == ["cdk"]:
         return _run_cdk(arguments[1:])
-    if list(arguments) != ["setup"]:
-        sys.stderr.write("usage: python -m shop.local.tools setup | cdk ARGUMENTS\n")
+    make = {"setup": set_up, "bench": set_up_bench}.get(" ".join(arguments))
+    if not make:
+        sys.stderr.write("usage: python -m shop.local.tools setup | bench | cdk ARGUMENTS\n")
         return 2
     try:
-        set_up(lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201 - a command's progress
+        make(lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201 - a command's progress
     except SetUpError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -116,6 +116,36 @@ def test_what_is_installed_has_to_have_the_locked_hashes(installing: tuple[Path,
     assert call.endswith(f"--target there --requirement {lock}")
 
 
+def test_set_up_builds_nothing(installing: tuple[Path, Path]) -> None:
+    """A build runs whatever of its tools is the newest: those no lock file pins."""
+    lock, calls = installing
+    tools._install_uv(lock)
+    tools._install(["--target", "there"], [lock])
+    installs = [call for call in calls.read_text().splitlines() if " pip install " in call]
+    assert len(installs) == 2
+    assert all("--only-binary :all:" in call and "--no-binary" not in call for call in installs)
+
+
+def test_what_only_benchmarks_need_is_built_by_locked_tools(installing: tuple[Path, Path]) -> None:
+    _, calls = installing
+    tools.set_up_bench(lambda _: None)
+    tools.set_up_bench(lambda _: None)  # is there
+    [call] = calls.read_text().splitlines()
+    assert "--require-hashes --only-binary :all: --no-binary pyvips" in call
+    assert f"--build-constraints {tools.ROOT}/requirements-bench-build.txt" in call
+    assert call.endswith(f"--requirement {tools.ROOT}/requirements-bench.txt")
+
+
+@pytest.mark.usefixtures("installing")
+def test_benchmarks_go_without_what_cannot_be_had() -> None:
+    tools.venv_python().with_name("uv").write_text("#!/bin/sh\nexit 1\n")
+    said: list[str] = []
+    tools.set_up_bench(said.append)
+    assert said[-1].startswith("No libvips, so the benchmark of images leaves it out: exit code 1 from: ")
+    tools.set_up_bench(said.append)
+    assert len(said) == 4, "it is tried again"
+
+
 def test_a_lock_without_hashes_is_refused(installing: tuple[Path, Path]) -> None:
     lock, _ = installing
     lock.write_text("uv==1.2\n    # via y\n")

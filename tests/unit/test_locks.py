@@ -74,6 +74,18 @@ def test_a_lock_answers_what_is_asked_for(source: Path) -> None:
         assert all(asked.specifier.contains(version) for version in pins(lock)[package]), asked
 
 
+def test_benchmarks_change_no_version_of_the_environment_they_are_installed_into() -> None:
+    there = {**pins(ROOT / "requirements-dev.txt"), **pins(ROOT / "requirements.txt")}
+    added = pins(ROOT / "requirements-bench.txt")
+    assert {name for name in added if there.get(name, added[name]) != added[name]} == set()
+
+
+def test_what_builds_is_locked() -> None:
+    """Of pyvips 3.2.0, whose pyproject.toml asks for these; another version may ask for more, and its build says so."""
+    assert pins(ROOT / "requirements-bench.txt")["pyvips"] == {"3.2.0"}
+    assert pins(ROOT / "requirements-bench-build.txt").keys() >= {"cffi", "pkgconfig", "setuptools"}
+
+
 @pytest.mark.parametrize("function", WITH_REQUIREMENTS)
 def test_a_function_has_the_versions_that_it_is_tested_with(function: str) -> None:
     tested = {**pins(ROOT / "requirements-dev.txt"), **pins(ROOT / "requirements.txt")}
