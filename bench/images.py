@@ -40,8 +40,19 @@ _KINDS: Final[dict[str, tuple[str, dict[str, object]]]] = {
 }
 # Without libvips where `make bench` could not have it.
 _HAS_VIPS: Final = importlib.util.find_spec("pyvips") is not None
-_WAYS: Final = ("naive", "ours", *(["vips"] if _HAS_VIPS else []), "decode")
-_WORDS: Final = {"naive": "naive", "ours": "ours", "vips": "libvips", "decode": "bare decoding"}
+_WAYS: Final = ("naive", "ours", *(["vips"] if _HAS_VIPS else []), "simple", "decode")
+_WORDS: Final = {
+    "naive": "naive",
+    "ours": "ours",
+    "vips": "libvips",
+    "simple": "simply after that",
+    "decode": "bare decoding",
+}
+
+_LIMIT_NOTE: Final = (
+    "The limit makes no image. Beside it is what makes one of it simply (LANCZOS, one plain encoding); ours "
+    "also checks the file and encodes progressively, which costs 4 ms at 640 px and saves a tenth of the bytes."
+)
 
 
 def _naive(path: Path, side: int) -> bytes:
@@ -75,9 +86,25 @@ def _decode(path: Path, side: int) -> bytes:
     return b""
 
 
+def _simple(path: Path, side: int) -> bytes:
+    """The limit with an image made of it by Pillow, simply: LANCZOS and one plain encoding, nothing checked."""
+    image = Image.open(path)
+    size = (side, round(side * image.height / image.width))
+    image.draft(None, size)
+    content = BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()
+
+
 def measure(way: str, path: str, side: int, rounds: int) -> dict[str, Any]:
     """CPU seconds of each round and peak memory in bytes of one way in this process, which does nothing else."""
-    make: Callable[[Path, int], bytes] = {"naive": _naive, "ours": _ours, "vips": _vips, "decode": _decode}[way]
+    make: Callable[[Path, int], bytes] = {
+        "naive": _naive,
+        "ours": _ours,
+        "vips": _vips,
+        "simple": _simple,
+        "decode": _decode,
+    }[way]
     Image.MAX_IMAGE_PIXELS = None
     times = []
     for _ in range(rounds + 1):
@@ -166,7 +193,7 @@ def _tables(cases: Sequence[_Case]) -> list[Table]:
     note = f"PSNR of ours against the naive way's pixels: at least {quality:.1f} dB."
     return [
         Table("Small images: CPU time", naive, cpu, (note,)),
-        Table("Small images against the limit: CPU time", limit, to_limit),
+        Table("Small images against the limit: CPU time", limit, to_limit, (_LIMIT_NOTE,)),
         Table("Small images: peak memory of the process", naive, peak),
     ]
 

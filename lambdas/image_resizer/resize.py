@@ -40,6 +40,8 @@ _BYTES_A_PIXEL = 4
 _REDUCING_GAP = 2.0
 """At least this factor is left to LANCZOS; the rest is averaged, which is faster."""
 _STRIP_PIXELS = 1_000_000
+_DETAILED_BYTES, _DETAILED_BITS_A_PIXEL = 16_000, 0.5
+"""A JPEG of more than both is of a picture with so much detail that progressive is the smaller encoding."""
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA"}
 """The modes whose colours are multiplied by their transparency, and the same without."""
 
@@ -404,13 +406,21 @@ def _encode(image: Image.Image, spec: Spec) -> Result:
     image.info = {}
     if spec.image_format == "webp":
         return Result(_saved(image, "WEBP", quality=spec.quality), "image/webp", *image.size)
-    flat = _on_white(image)
     with _room_for_a_whole_jpeg(image.size):
-        candidates = [
-            _saved(flat, "JPEG", quality=spec.quality, optimize=True, progressive=progressive)
-            for progressive in (False, True)
-        ]
-    return Result(min(candidates, key=len), "image/jpeg", *image.size)
+        content = _smaller_jpeg(_on_white(image), spec.quality)
+    return Result(content, "image/jpeg", *image.size)
+
+
+def _smaller_jpeg(image: Image.Image, quality: int) -> bytes:
+    """Progressive or baseline, whichever is smaller; a photo's progressive is taken without trying the other.
+
+    What is small or smooth is often smaller as baseline, by a tenth. Beyond these bounds that was never by more than
+    0.5 % (noise), and progressive up to 10 % smaller (docs/decisions/0015).
+    """
+    progressive = _saved(image, "JPEG", quality=quality, optimize=True, progressive=True)
+    if len(progressive) > max(_DETAILED_BYTES, image.width * image.height * _DETAILED_BITS_A_PIXEL / 8):
+        return progressive
+    return min(_saved(image, "JPEG", quality=quality, optimize=True), progressive, key=len)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -19,6 +19,7 @@ RED, GREEN, BLUE, WHITE = (230, 30, 30), (30, 200, 30), (30, 30, 230), (250, 250
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SMALL = Spec(128, 128, 85, "jpeg", 1_000_000)
 WEBP = Spec(128, 128, 85, "webp", 1_000_000)
+SHARP = Spec(1280, 1280, 95, "jpeg", 4_000_000)
 EXIF_ORIENTATION = 0x0112
 
 
@@ -294,8 +295,26 @@ def test_no_metadata_is_left(image_format: str, spec: Spec) -> None:
 def test_the_smaller_of_baseline_and_progressive_is_taken() -> None:
     tiny = resize(io.BytesIO(encoded(Image.new("RGB", (8, 8), RED), "PNG")), SMALL).content
     large = resize(io.BytesIO(encoded(Image.effect_noise((400, 400), 90), "PNG")), SMALL).content
+    smooth = resize(io.BytesIO(encoded(Image.linear_gradient("L").resize((1280, 960)), "PNG")), SHARP).content
     assert 0xC0 in segments(tiny)
     assert 0xC2 in segments(large)
+    assert len(smooth) > 16_000
+    assert 0xC0 in segments(smooth)
+
+
+def test_a_photo_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encodings: list[bool] = []
+    save = Image.Image.save
+
+    def counted(image: Image.Image, *arguments: Any, **options: Any) -> None:
+        encodings.append(options.get("progressive", False))
+        save(image, *arguments, **options)
+
+    content = encoded(Image.effect_noise((400, 400), 90), "PNG")
+    monkeypatch.setattr(Image.Image, "save", counted)
+    result = resize(io.BytesIO(content), SHARP).content
+    assert encodings == [True]
+    assert 0xC2 in segments(result)
 
 
 def test_noise_at_the_highest_quality_is_encoded() -> None:
