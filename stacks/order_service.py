@@ -55,6 +55,7 @@ class OrderServiceStack(ShopStack):
             memory_mb=self.settings.order_service_memory_mb,
             timeout_seconds=self.settings.order_service_timeout_seconds,
             environment={"ORDER_SERVICE_TABLE": table.table_name},
+            snap_start=self.settings.order_service_snap_start,
         )
         service.allow(
             "dynamodb:GetItem",

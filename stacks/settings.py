@@ -140,6 +140,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     order_service_timeout_seconds: Annotated[int, Meta(ge=1, le=29)] = 5
     """API Gateway waits for a function for at most 29 seconds (quotas of REST APIs)."""
 
+    order_service_snap_start: bool = False
+    """Cold starts restore a snapshot instead of importing; that has its own price (decision 0026)."""
+
     time_zone: str = "UTC"
     """Where the shop's days begin and end: a name of the IANA time zone database."""
     report_schedule: ScheduleExpression = "cron(0 2 * * ? *)"
@@ -288,6 +291,11 @@ def _check(settings: Settings) -> None:
             "Expected iam with build_for aws, where nothing in the isolated subnets can read a secret"
         )
     _check_report_times(settings)
+    if settings.order_service_snap_start and settings.build_for == "host":
+        raise SettingsError(
+            f"order_service_snap_start: True is refused for stage {settings.stage}: "
+            "Expected false with build_for host, because only Lambda makes snapshots, of Python 3.12 and later"
+        )
     _check_images(settings)
 
 

@@ -57,6 +57,8 @@ _SDK_DATA: Final = Path(__file__).resolve().parents[1] / "sdk_data"
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
+_RANDOM: Final = random.SystemRandom()
+"""The operating system's, because environments that start from one snapshot would share the generator's state."""
 _SERVER_ERROR: Final = 500
 
 
@@ -98,7 +100,7 @@ def attempts(remaining_ms: RemainingTime) -> Iterator[int]:
     """
     yield 0
     attempt, bound = 0, _FIRST_PAUSE_SECONDS
-    while has_time_for_a_call(remaining_ms, pause := random.uniform(0, bound)):  # noqa: S311 (no secret)
+    while has_time_for_a_call(remaining_ms, pause := _RANDOM.uniform(0, bound)):
         time.sleep(pause)
         attempt, bound = attempt + 1, min(2 * bound, _LONGEST_PAUSE_SECONDS)
         yield attempt

@@ -234,7 +234,7 @@ def _sdk_data(function: str, sources: dict[str, Path], cache: Path) -> dict[str,
         with _atomic_folder(folder) as draft:
             try:
                 sdk_data.write(services, draft)
-            except ValueError as error:
+            except sdk_data.UnknownClient as error:
                 raise PackageError(f"{function}: {error}") from error
     return {f"{sdk_data.FOLDER}/{name}": path for name, path in _files(folder)}
 

@@ -25,7 +25,7 @@ _OPTIONAL = {"paginators-1"}
 
 
 class UnknownClient(ValueError):
-    """A client is made of a service that is not written down, so that nobody can tell what it needs."""
+    """A client is made of a service that the SDK does not have, or that nobody can tell from the code."""
 
 
 def services(sources: Iterable[Path]) -> list[str]:
@@ -52,7 +52,7 @@ def write(names: Iterable[str], folder: Path) -> None:
     """Writes the descriptions of these services, as files that botocore's loader finds.
 
     Raises:
-        botocore.exceptions.DataNotFoundError, UnknownServiceError: the SDK has no such service.
+        UnknownClient: the SDK has no such service.
     """
     from botocore.loaders import Loader  # noqa: PLC0415 (only where a package is not in the cache)
 
@@ -62,6 +62,8 @@ def write(names: Iterable[str], folder: Path) -> None:
         _save(loader.load_data(name), folder / f"{name}.json")
     _save(_endpoints_of(loader.load_data("endpoints"), names), folder / "endpoints.json")
     for name in names:
+        if name not in loader.list_available_services("service-2"):
+            raise UnknownClient(f"the SDK has no service {name!r}")
         version = loader.determine_latest_version(name, "service-2")
         for kind in _OF_A_SERVICE:
             if kind in _OPTIONAL and name not in loader.list_available_services(kind):

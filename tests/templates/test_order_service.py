@@ -93,6 +93,24 @@ def test_function_is_as_large_and_patient_as_settings_say(stage: str) -> None:
     assert function["Timeout"] == settings.order_service_timeout_seconds
 
 
+def test_with_snapshots_a_version_serves_and_nothing_goes_past_it() -> None:
+    snapped = service(order_service_snap_start="true")
+    assert the_only(snapped, "AWS::Lambda::Function", "OrderService")["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    [(alias, properties)] = resources(snapped, "AWS::Lambda::Alias").items()
+    assert properties["FunctionVersion"]["Fn::GetAtt"][0] in resources(snapped, "AWS::Lambda::Version")
+    permissions = resources(snapped, "AWS::Lambda::Permission").values()
+    assert {permission["FunctionName"]["Ref"] for permission in permissions} == {alias}
+    methods = resources(snapped, "AWS::ApiGateway::Method").values()
+    invoked = [method["Integration"] for method in methods if method["Integration"]["Type"] == "AWS_PROXY"]
+    assert invoked
+    assert all({"Ref": alias} in integration["Uri"]["Fn::Join"][1] for integration in invoked)
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_no_stage_that_ships_pays_for_snapshots(stage: str) -> None:
+    assert "SnapStart" not in the_only(service(stage), "AWS::Lambda::Function", "OrderService")
+
+
 def test_table_has_a_string_key_named_id_and_no_stream(template: Template) -> None:
     table = the_only(template, "AWS::DynamoDB::Table")
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]

@@ -75,6 +75,7 @@ def test_keys_of_the_cdk_are_passed_over() -> None:
         ({"report_due": "cron(0 2 ? * * *)"}, ["report_due", "later than report_schedule"]),
         ({"report_due": "cron(59 1 * * ? *)"}, ["report_due", "later than report_schedule"]),
         ({"report_emails": "nobody"}, ["report_emails[0]", "an e-mail address"]),
+        ({"stage": "local", "order_service_snap_start": True}, ["order_service_snap_start", "True", "local", "host"]),
         ({"database_sign_in": "password"}, ["database_sign_in", "'password'", "dev", "build_for aws"]),
         ({"database_sign_in": "token"}, ["database_sign_in", "'token'", "iam, password"]),
         ({"database_backup_days": "0"}, ["database_backup_days", ">= 1"]),
