@@ -10,6 +10,10 @@ class Table(aws_dynamodb.Table):
     """A table with a partition key of type String.
 
     Where the stage keeps its data, the table outlives its stack and refuses deletion.
+
+    Who changes what CloudFormation replaces a table for (its key) gives it a new construct id as well: versions of
+    functions know the table's name from when they were published, and only another id publishes new ones (decision
+    0021).
     """
 
     def __init__(

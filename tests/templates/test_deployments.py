@@ -7,6 +7,8 @@ import pytest
 from aws_cdk import App
 from aws_cdk.assertions import Template as Assertions
 
+from stacks.constructs.function import PythonFunction
+from stacks.constructs.table import Table
 from stacks.order_pipeline import OrderPipelineStack
 from stacks.settings import STAGES, load_settings
 from tests.templates.synthesis import Template, resources, synthesise, the_only
@@ -169,3 +171,19 @@ def test_a_report_that_fails_for_good_is_kept_however_it_was_invoked() -> None:
     ends = [{key: value for key, value in each.items() if key != "Qualifier"} for each in configurations]
     assert ends[0] == ends[1]
     assert ends[0]["DestinationConfig"]["OnFailure"]
+
+
+def _version_for(key: str, table_id: str) -> str:
+    stack = OrderPipelineStack(App(), load_settings({"stage": "prod"}))
+    table = Table(stack, table_id, partition_key=key)
+    function = next(each for each in stack.node.find_all() if each.node.id == "OrderProcessor")
+    assert isinstance(function, PythonFunction)
+    function.add_environment("OTHER_TABLE", table.table_name)
+    return version_of(dict(Assertions.from_stack(stack).to_json()), "OrderProcessor")
+
+
+def test_only_a_new_construct_id_publishes_a_version_for_a_replaced_table() -> None:
+    """Decision 0021's rule for who changes a table's key: CDK takes the same logical id for the same table."""
+    before = _version_for("id", "Other")
+    assert _version_for("another", "Other") == before
+    assert _version_for("another", "OtherByAnother") != before
