@@ -51,7 +51,7 @@ def run(place: Target, customers: int, seconds: int, run_id: str, folder: Path) 
     words += ["--steady-seconds", max(1, seconds - spike_seconds), "--spike-seconds", spike_seconds]
     every = -(-customers * _SPIKE_FACTOR // _LOOKED_UP_A_SECOND)
     processes = {**_emulator(place), "load test": os.getpid()}
-    with subscribed(place, run_id) as announcements:
+    with subscribed(place, run_id, f"{run_id}-") as announcements:
         watch = Watch(place, announcements, AnswerFile(answers), every, processes)
         with watch.running():
             code = start_locust(_LOCUSTFILE, words)

@@ -95,11 +95,15 @@ class AnswerFile:
 
 
 @contextmanager
-def subscribed(target: Target, run_id: str) -> Iterator[str]:
-    """Give the URL of a queue that gets the announcements of orders whose ids begin so; removed at the end."""
+def subscribed(target: Target, name: str, prefix: str | None = None) -> Iterator[str]:
+    """Give the URL of a queue of that name that gets announcements; removed at the end.
+
+    With a `prefix` only those of orders whose ids begin so, which takes a notifier that sends `deduplication_id`.
+    """
+    only = {} if prefix is None else {"FilterPolicy": json.dumps({"deduplication_id": [{"prefix": prefix}]})}
     sqs, sns = target.client("sqs"), target.client("sns")
     topic = target.output("OrderTopicArn")
-    url = sqs.create_queue(QueueName=run_id, Attributes={"SqsManagedSseEnabled": "true"})["QueueUrl"]
+    url = sqs.create_queue(QueueName=name, Attributes={"SqsManagedSseEnabled": "true"})["QueueUrl"]
     subscription = None
     try:
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -109,10 +113,7 @@ def subscribed(target: Target, run_id: str) -> Iterator[str]:
             Protocol="sqs",
             Endpoint=arn,
             ReturnSubscriptionArn=True,
-            Attributes={
-                "RawMessageDelivery": "true",
-                "FilterPolicy": json.dumps({"deduplication_id": [{"prefix": f"{run_id}-"}]}),
-            },
+            Attributes={"RawMessageDelivery": "true", **only},
         )["SubscriptionArn"]
         yield url
     finally:

@@ -38,7 +38,7 @@ def test_a_stage_with_people_on_the_topic_is_refused(target: Target) -> None:
 def test_announcements_of_the_run_and_no_others_come_to_a_queue_that_is_removed(target: Target) -> None:
     sns, sqs = target.client("sns"), target.client("sqs")
     topic = target.output("OrderTopicArn")
-    with suppress(InterruptedError), subscribed(target, "loadtest-1") as url:
+    with suppress(InterruptedError), subscribed(target, "loadtest-1", "loadtest-1-") as url:
         for order_id in ("loadtest-1-0", "loadtest-10-0", "A-1"):
             attributes = {"deduplication_id": {"DataType": "String", "StringValue": order_id}}
             sns.publish(TopicArn=topic, Message=json.dumps({"orderID": order_id}), MessageAttributes=attributes)
