@@ -537,6 +537,14 @@ GAPS: Final = (
         mend=f"{_MENDS}::_give_networks_their_range",
     ),
     Gap(
+        key="code-deploy",
+        service="CloudFormation",
+        aws="CodeDeploy moves functions' aliases little by little, and back on an alarm.",
+        emulator="The template is refused. With the mend CodeDeploy's resources do nothing: an alias moves at once.",
+        mend=f"{_MENDS}::_take_code_deploy_for_made",
+        stands_in=("tests/templates/test_deployments.py::test_prod_deploys_what_serves_little_by_little",),
+    ),
+    Gap(
         key="flow-logs",
         service="CloudFormation",
         aws="A VPC can have flow logs.",

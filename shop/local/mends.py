@@ -65,6 +65,7 @@ def apply() -> None:
     _check_expressions()
     _give_networks_their_range()
     _refer_to_secrets_by_arn()
+    _take_code_deploy_for_made()
     rds.mend()
     schedules.mend()
     invocations.mend()
@@ -803,3 +804,29 @@ def _refer_to_secrets_by_arn() -> None:
         delete_by_name(name_of(arn), props)
 
     handlers.update(create=create, update=update, delete=delete)
+
+
+def _take_code_deploy_for_made() -> None:
+    """AWS CodeDeploy moves functions' aliases; the emulator has none, and refuses every template that has it.
+
+    Its resources are names here that do nothing, so that what goes by an alias can be deployed: the emulator moves an
+    alias at once.
+    """
+    handlers = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+    for kind, name_field in (("Application", "ApplicationName"), ("DeploymentGroup", "DeploymentGroupName")):
+        name = f"AWS::CodeDeploy::{kind}"
+        if name in handlers:
+            raise MendError(f"the emulator has {name} by now")
+        handlers[name] = _named_only(name_field)
+
+
+def _named_only(name_field: str) -> dict[str, Any]:
+    """How CloudFormation makes a resource that is a name and nothing else."""
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+        return props.get(name_field) or f"{stack}-{logical_id}", {}
+
+    def update(physical_id: str, *_: Any, **__: Any) -> Any:
+        return physical_id, {}
+
+    return {"create": create, "update": update, "delete": lambda *_: None}

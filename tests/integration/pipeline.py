@@ -83,12 +83,18 @@ class Pipeline:
         item = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
         return dict(item) if item else None
 
-    def stored_ids(self, prefix: str) -> set[str]:
-        """The ids of all stored orders that start so."""
+    def stored_ids(self, prefix: str, *, having: str = "orderID") -> set[str]:
+        """The ids of all stored orders that start so and have this attribute."""
         pages = (
             self.client("dynamodb")
             .get_paginator("scan")
-            .paginate(TableName=self.outputs["OrdersTableName"], ProjectionExpression="orderID", ConsistentRead=True)
+            .paginate(
+                TableName=self.outputs["OrdersTableName"],
+                ProjectionExpression="orderID",
+                FilterExpression="attribute_exists(#having)",
+                ExpressionAttributeNames={"#having": having},
+                ConsistentRead=True,
+            )
         )
         found = {item["orderID"]["S"] for page in pages for item in page["Items"]}
         return {order_id for order_id in found if order_id.startswith(prefix)}

@@ -38,8 +38,11 @@ class SecondStage:
     folder: Path
 
     def deploy(self, tree: Path, **context: object) -> None:
-        """Deploy the app in `tree` with the settings that stage `local` has for this machine and those of `context`."""
-        settings = {**STAGES["local"], **context, "stage": STAGE}
+        """Deploy the app in `tree` with the settings that stage `local` has for this machine and those of `context`.
+
+        With aliases, as prod has them, in front of what serves.
+        """
+        settings = {**STAGES["local"], "gradual_deployments": "canary", **context, "stage": STAGE}
         given = [word for name, value in settings.items() for word in ("--context", f"{name}={_text(value)}")]
         stacks = [f"{STAGE}-{system}" for system in SYSTEMS]
         files = ["--output", str(self.folder / "cdk.out"), "--outputs-file", str(self._outputs_file)]

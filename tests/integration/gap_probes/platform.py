@@ -31,6 +31,15 @@ def _the_status_of_a_change_set_of_outputs_alone(emulator: Emulator) -> str:
     return eventually(look)
 
 
+@probe("code-deploy", aws="CREATE_COMPLETE", emulator="ValidationError")
+def _what_becomes_of_a_template_with_code_deploy(emulator: Emulator) -> str:
+    application = {"Type": "AWS::CodeDeploy::Application", "Properties": {"ComputePlatform": "Lambda"}}
+    try:
+        return str(emulator.stack({"Application": application})["StackStatus"])
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+
+
 @probe("embedded-metrics", aws=True, emulator=False)
 def _whether_a_metric_in_a_log_line_becomes_one(emulator: Emulator) -> bool:
     logs, group = emulator.client("logs"), unique("group")
