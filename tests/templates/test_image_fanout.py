@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import STAGES, load_settings
+from tests.templates import rules
 from tests.templates.synthesis import THREE_SIZES, Template, own_outputs, resources, synthesise, the_only
 
 pytestmark = pytest.mark.xdist_group("templates")
@@ -162,7 +163,7 @@ def test_only_the_resize_topic_may_send_to_a_queue(template: Template, queue: st
 def test_images_come_one_by_one_with_bounded_concurrency(stage: str, queue: str) -> None:
     mapping = the_only(fanout(stage), "AWS::Lambda::EventSourceMapping", f"{queue}Mapping")
     assert _name(_target(mapping["EventSourceArn"])) == f"{queue}Queue"
-    assert _name(_target(mapping["FunctionName"])) == SIZES[queue]
+    assert _name(rules._function_of(fanout(stage), mapping["FunctionName"])) == SIZES[queue]
     assert mapping["BatchSize"] == 1
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": load_settings({"stage": stage}).image_max_concurrency}
 
