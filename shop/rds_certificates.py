@@ -27,7 +27,7 @@ _HEADER = '''\
 
 from typing import Final
 
-CERTIFICATES: Final = """\\
+CERTIFICATES: Final = {
 '''
 
 
@@ -57,12 +57,17 @@ def _name(certificate: x509.Certificate) -> str:
     return str(attribute.value)
 
 
+def _region(certificate: x509.Certificate) -> str:
+    return _name(certificate).removeprefix("Amazon RDS ").removesuffix(f" {_CHOSEN}")
+
+
 def module(bundle: bytes) -> str:
     """The text of the module that holds them."""
     parts = [
-        f"# {_name(certificate)}\n{certificate.public_bytes(Encoding.PEM).decode()}" for certificate in chosen(bundle)
+        f'    "{_region(certificate)}": """\\\n{certificate.public_bytes(Encoding.PEM).decode()}""",\n'
+        for certificate in chosen(bundle)
     ]
-    return f'{_HEADER}{"".join(parts)}"""\n'
+    return f"{_HEADER}{''.join(parts)}}}\n"
 
 
 def main() -> int:

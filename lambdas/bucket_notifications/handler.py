@@ -10,7 +10,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import custom_resource
-from shared.aws import CLIENT_CONFIG, Context, RemainingTime, attempts, error_code, is_transient, make_client
+from shared.aws import CLIENT_CONFIG, error_code, is_transient, make_client
+from shared.times import Context, RemainingTime, attempts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,10 +9,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from database_migrator import migrate, sample_data, users
-from shared.aws import Context
 from shared.database import connect, errors
 from shared.log import logger
 from shared.shop_days import today
+from shared.times import Context
 
 _LONGEST_STATEMENT_SECONDS: Final = 800
 """A change of a large table takes its time; the function itself ends after 14 minutes."""

@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from shared import custom_resource
-from shared.aws import Context, RemainingTime, error_code, make_client
+from shared.aws import error_code, make_client
+from shared.times import Context, RemainingTime
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

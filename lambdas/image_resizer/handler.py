@@ -19,9 +19,10 @@ from image_resizer.events import Ignored, Source, UnreadableEvent, read_sources
 from image_resizer.names import KeyTooLong, target_key
 from image_resizer.resize import BadImage, Spec, resize
 from image_resizer.store import Target, TooLarge, fetch, find, is_done, keep
-from shared.aws import Context, RemainingTime, error_code, make_client
+from shared.aws import error_code, make_client
 from shared.log import logger
 from shared.metrics import measures
+from shared.times import Context, RemainingTime
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

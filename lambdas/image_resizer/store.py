@@ -20,8 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 
 from image_resizer.events import Source
 from shared import aws
-from shared.aws import RemainingTime, attempts, error_code
+from shared.aws import error_code
 from shared.log import logger
+from shared.times import RemainingTime, attempts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

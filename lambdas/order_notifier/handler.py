@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from order_notifier.announcement import announce, size
 from order_notifier.form import encode_form
-from shared.aws import Context, RemainingTime, make_client
+from shared.aws import make_client
 from shared.entries import MOST_ENTRIES, send_entries
 from shared.log import logger
 from shared.metrics import measures
 from shared.order_items import StoredOrder, from_item, log_ids
 from shared.order_rules import InvalidOrder
+from shared.times import Context, RemainingTime
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from order_processor.store import Kept, store_orders
-from shared.aws import Context, make_client
+from shared.aws import make_client
 from shared.log import logger
 from shared.metrics import measures
 from shared.order_items import StoredOrder
 from shared.order_rules import InvalidOrder, check_id
 from shared.orders import ORIGINAL_ID, decode_order, reason
+from shared.times import Context
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

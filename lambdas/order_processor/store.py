@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.aws import RemainingTime, attempts, error_code, has_time_for_a_call, is_transient
+from shared.aws import error_code, is_transient
 from shared.log import logger
 from shared.order_items import StoredOrder, from_item, to_item
 from shared.order_rules import ORDER_ID, InvalidOrder
+from shared.times import RemainingTime, attempts, has_time_for_a_call
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

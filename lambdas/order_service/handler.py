@@ -11,8 +11,9 @@ from order_service.contract import ROUTES
 from order_service.http import Request, Response, read_request, to_event
 from order_service.problems import Problem
 from order_service.store import Table
-from shared.aws import Context, make_client
+from shared.aws import make_client
 from shared.log import logger
+from shared.times import Context
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from order_service.contract import ETAG, KEY
 from order_service.items import Attribute
 from order_service.problems import Problem
-from shared.aws import RemainingTime, attempts, error_code, is_throttled, is_transient
+from shared.aws import error_code, is_throttled, is_transient
+from shared.times import RemainingTime, attempts
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.aws import Context, has_time_for_a_call, make_client
+from shared.aws import make_client
 from shared.entries import MOST_ENTRIES, send_entries
 from shared.log import logger
+from shared.times import Context, has_time_for_a_call
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple, TypedDict
 from zoneinfo import ZoneInfo
 
 from sales_data_extractor.query import ProductSales, read_sales
-from shared.aws import Context
 from shared.database import connect, errors, split_address
 from shared.log import logger
 from shared.shop_days import bounds, parse_day
+from shared.times import Context
 
 _CONNECT_SECONDS: Final = 3
 _READ_RESERVE_SECONDS: Final = 2

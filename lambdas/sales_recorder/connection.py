@@ -1,7 +1,8 @@
 """The recorder's connection to the database, kept as long as the process is warm.
 
 On AWS the recorder signs in with an IAM token, made anew for each connection. Where `DB_SECRET_ARN` is set it signs
-in with the password in that secret, which is read once a process, and again when the database refuses it.
+in with the password in that secret, which is read once a process, and again when the database refuses it. Only then is
+the SDK imported, which is most of a cold start (decision 0025).
 """
 
 import contextlib
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from pymysql import MySQLError
 
-from shared.aws import make_client
 from shared.database import Connection, DatabaseAccessDenied, connect
 
 if TYPE_CHECKING:
@@ -31,6 +31,15 @@ _SETTINGS: Final = (
 )
 
 
+class PasswordUnreadable(Exception):
+    """Secrets Manager did not give the password; has its error's name, and whether a later attempt may succeed."""
+
+    def __init__(self, error_code: str, *, may_succeed: bool) -> None:
+        super().__init__(f"the database's password could not be read: {error_code}")
+        self.error_code = error_code
+        self.may_succeed = may_succeed
+
+
 class KeptConnection:
     """At most one open connection, made when it is first needed and after it was dropped."""
 
@@ -46,7 +55,7 @@ class KeptConnection:
 
         Raises:
             shared.database.DatabaseError: no connection could be made.
-            ClientError, BotoCoreError: the password could not be read.
+            PasswordUnreadable: there is no password to sign in with.
             pymysql.MySQLError: the connection broke while it was set up.
         """
         if self._connection is None or not self._connection.open:
@@ -99,11 +108,21 @@ def _connect(environment: Mapping[str, str], password: str | None) -> Connection
 
 
 def _read_password(secret: str) -> str:
-    return str(json.loads(_secrets().get_secret_value(SecretId=secret)["SecretString"])["password"])
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 (never needed with IAM tokens)
+
+    from shared.aws import error_code, is_transient  # noqa: PLC0415
+
+    try:
+        answer = _secrets().get_secret_value(SecretId=secret)
+    except (ClientError, BotoCoreError) as error:
+        raise PasswordUnreadable(error_code(error), may_succeed=is_transient(error)) from error
+    return str(json.loads(answer["SecretString"])["password"])
 
 
 @functools.cache
 def _secrets() -> "SecretsManagerClient":
     """Made when it is first needed, because with IAM tokens it never is."""
+    from shared.aws import make_client  # noqa: PLC0415
+
     client: SecretsManagerClient = make_client("secretsmanager")
     return client

@@ -10,11 +10,11 @@ from typing import Any, Final, NamedTuple
 from sales_recorder.connection import KeptConnection
 from sales_recorder.sale import Sale, read_announcement, to_sale
 from sales_recorder.store import record_sales
-from shared.aws import Context
 from shared.log import logger
 from shared.metrics import measures
 from shared.order_items import log_ids
 from shared.order_rules import InvalidOrder
+from shared.times import Context
 
 _database: Final = KeptConnection()
 

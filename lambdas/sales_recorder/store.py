@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
 from pymysql import InterfaceError, MySQLError
 from pymysql.constants import CR, ER
 
-from sales_recorder.connection import KeptConnection
+from sales_recorder.connection import KeptConnection, PasswordUnreadable
 from sales_recorder.sale import Sale
-from shared.aws import RemainingTime, attempts, error_code, has_time_for_a_call, is_transient
 from shared.database import DatabaseError, DatabaseUnreachable, QueryTimedOut, named
 from shared.log import logger
+from shared.times import RemainingTime, attempts, has_time_for_a_call
 
 _INSERT: Final = (
     "INSERT INTO orders (order_key, order_date, customer_id, product_name, quantity, price_per_item) "
@@ -99,7 +98,7 @@ def _write(batch: Sequence[Sale], database: KeptConnection) -> _Outcome:
         connection.commit()
     except MySQLError as error:
         return _outcome_of_statement(error, batch, database)
-    except (DatabaseError, ClientError, BotoCoreError) as error:
+    except (DatabaseError, PasswordUnreadable) as error:
         return _outcome_of_sign_in(error)
     except BaseException:
         # Else the rows would stay uncommitted, and be found as duplicates by this very connection the next time.
@@ -130,10 +129,10 @@ def _outcome_of_statement(error: MySQLError, batch: Sequence[Sale], database: Ke
     return _Outcome.REFUSED
 
 
-def _outcome_of_sign_in(error: DatabaseError | ClientError | BotoCoreError) -> _Outcome:
-    if isinstance(error, DatabaseError):
-        name, may_succeed = type(error).__name__, isinstance(error, (DatabaseUnreachable, QueryTimedOut))
+def _outcome_of_sign_in(error: DatabaseError | PasswordUnreadable) -> _Outcome:
+    if isinstance(error, PasswordUnreadable):
+        name, may_succeed = error.error_code, error.may_succeed
     else:
-        name, may_succeed = error_code(error), is_transient(error)
+        name, may_succeed = type(error).__name__, isinstance(error, (DatabaseUnreachable, QueryTimedOut))
     logger.warning("no connection to the database", extra={"error_code": name})
     return _Outcome.NO_CONNECTION if may_succeed else _Outcome.NO_ACCESS

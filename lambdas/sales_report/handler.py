@@ -20,11 +20,12 @@ from sales_report.connection import read_parameters, read_password
 from sales_report.extractor import extract
 from sales_report.sales import Sale, to_csv
 from sales_report.text import SUBJECT, Source, report_text
-from shared.aws import Context, error_code, make_client
+from shared.aws import error_code, make_client
 from shared.log import logger
 from shared.metrics import measures
 from shared.report_days import mailed_key, read_day
 from shared.shop_days import today
+from shared.times import Context
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

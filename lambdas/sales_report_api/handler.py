@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.api_event import body_of
-from shared.aws import Context, error_code, make_client
+from shared.aws import error_code, make_client
 from shared.log import logger
 from shared.shop_days import parse_day, today
+from shared.times import Context
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.aws import Context, make_client
+from shared.aws import make_client
 from shared.log import logger
 from shared.report_days import mailed_key, read_day
+from shared.times import Context
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

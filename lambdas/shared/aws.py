@@ -1,14 +1,11 @@
-"""Calls to AWS in a function whose time is short: clients made fast, short timeouts, retries while time is left.
+"""Calls to AWS in a function whose time is short: clients made fast, short timeouts, names for errors.
 
-The SDK's own retries are off, because they know nothing of the function's timeout.
+The SDK's own retries are off, because they know nothing of the function's timeout; `shared.times` has ours.
 """
 
 import functools
-import random
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import botocore.session
 from botocore.config import Config
@@ -21,25 +18,9 @@ from botocore.exceptions import (
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
-RemainingTime = Callable[[], int]
-"""Gives the milliseconds that the function has left, like `get_remaining_time_in_millis` of Lambda's context."""
-
-
-class Context(Protocol):
-    """What the functions use of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the function."""
-
-
 _CONNECT_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 2.0
 """Long enough for a loaded service, short enough that the shortest function (3 s) ends in order after one lost call."""
-_CALL_SECONDS: Final = 0.5
-"""What a call that gets an answer takes at the most, as a rule. One that gets none may outlive the function: then all
-of its batch is delivered again, which costs a receive but loses nothing."""
-_RESERVE_SECONDS: Final = 0.25
-"""What a function needs to end in order after its last call."""
 CLIENT_CONFIG: Final = Config(
     connect_timeout=_CONNECT_SECONDS,
     read_timeout=_READ_SECONDS,
@@ -54,11 +35,6 @@ fixed text, because the SDK otherwise puts it together from some ten parts, clea
 
 _SDK_DATA: Final = Path(__file__).resolve().parents[1] / "sdk_data"
 """In a package: what the SDK has to know of the services that the function calls (stacks/constructs/sdk_data.py)."""
-
-_FIRST_PAUSE_SECONDS: Final = 0.05
-_LONGEST_PAUSE_SECONDS: Final = 2.0
-_RANDOM: Final = random.SystemRandom()
-"""The operating system's, because environments that start from one snapshot would share the generator's state."""
 _SERVER_ERROR: Final = 500
 
 
@@ -84,26 +60,6 @@ def _packed_data() -> Loader | None:
     if not _SDK_DATA.is_dir():
         return None
     return Loader(extra_search_paths=[str(_SDK_DATA)], include_default_search_paths=False)
-
-
-def has_time_for_a_call(remaining_ms: RemainingTime, pause_seconds: float = 0.0) -> bool:
-    """Whether there is time for a call that gets an answer, after a pause."""
-    needed = pause_seconds + _CALL_SECONDS + _RESERVE_SECONDS
-    return remaining_ms() >= needed * 1000
-
-
-def attempts(remaining_ms: RemainingTime) -> Iterator[int]:
-    """Numbers attempts from 0: the first at once, the next ones after pauses, as long as time is left.
-
-    Pauses are drawn at random below a bound that doubles: "full jitter" (AWS Architecture Blog, "Exponential
-    Backoff And Jitter").
-    """
-    yield 0
-    attempt, bound = 0, _FIRST_PAUSE_SECONDS
-    while has_time_for_a_call(remaining_ms, pause := _RANDOM.uniform(0, bound)):
-        time.sleep(pause)
-        attempt, bound = attempt + 1, min(2 * bound, _LONGEST_PAUSE_SECONDS)
-        yield attempt
 
 
 def error_code(error: ClientError | BotoCoreError) -> str:

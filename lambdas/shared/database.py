@@ -29,6 +29,8 @@ _LABEL: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"(?=[^:]{{1,253}}(?::|$))({_LABEL}(?:\.{_LABEL})*)(?::([0-9]{{1,5}}))?")
 """A name as RFC 1123 has them (section 2.1), because Python fails on others in words that say nothing of an address."""
 _HIGHEST_PORT: Final = 65_535
+_ENDPOINT = re.compile(r".+\.([a-z0-9-]+)\.rds\.amazonaws\.com", re.IGNORECASE)
+"""The region is in the name of each instance (Amazon RDS User Guide, "Finding the connection information")."""
 
 _CONNECTION_KILLED: Final = 1927
 _ACCESS_DENIED_NO_PASSWORD: Final = 1698
@@ -125,7 +127,7 @@ def connect(
             # As bytes, because PyMySQL would encode a text as Latin-1 and quote it where that cannot be done.
             password=secret.encode(),
             database=name,
-            ssl=_tls(),
+            ssl=_tls(host),
             charset=_CHARACTER_SET,
             collation=_COLLATION,
             sql_mode=_SQL_MODE,
@@ -138,15 +140,25 @@ def connect(
         )
 
 
-def _tls() -> ssl.SSLContext:
+def _tls(host: str) -> ssl.SSLContext:
     """Trusts the database's certificate authorities and nobody else's, and demands the host's own name.
 
     `DB_CA_BUNDLE` names a file with other authorities, which the local cloud's database needs.
     """
     bundle = os.environ.get("DB_CA_BUNDLE")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cafile=bundle, cadata=None if bundle else CERTIFICATES)
+    context.load_verify_locations(cafile=bundle, cadata=None if bundle else _authorities(host))
     return context
+
+
+def _authorities(host: str) -> str:
+    """The region's, one of some thirty that would all have to be decoded; all where the name does not tell the region.
+
+    A network load balancer or an alias has a name that does not tell.
+    """
+    endpoint = _ENDPOINT.fullmatch(host)
+    own = CERTIFICATES.get(endpoint[1].lower()) if endpoint else None
+    return own or "".join(CERTIFICATES.values())
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.aws import RemainingTime, attempts, error_code, is_throttled, is_transient
+from shared.aws import error_code, is_throttled, is_transient
 from shared.log import logger
+from shared.times import RemainingTime, attempts
 
 MOST_ENTRIES: Final = 10
 """Entries a call, the same for `PublishBatch` and `SendMessageBatch`."""

@@ -3,19 +3,28 @@
 import json
 import os
 import ssl
+import string
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
-import boto3
+import botocore.auth
 import pymysql
 import pytest
-from botocore.auth import SigV4QueryAuth
+from botocore.credentials import Credentials
+from botocore.hooks import HierarchicalEmitter
+from botocore.model import ServiceId
+from botocore.signers import RequestSigner
 from cryptography import x509
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pymysql.constants import CR, ER
 
 from shared import database, database_token, rds_certificates
 from shop import rds_certificates as writer
 from shop.errors import ShopError
+
+NINE = datetime(2026, 11, 21, 9, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -34,25 +43,58 @@ def connect_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return arguments
 
 
-@pytest.mark.usefixtures("credentials")
-def test_the_token_is_the_one_that_the_sdk_makes(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter([datetime(2026, 11, 21, 9, 0, 0, tzinfo=UTC)] * 9)
-    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: next(moments))
-    rds = boto3.Session().client("rds", region_name="eu-west-1")  # not of the default session, which keeps credentials
-    expected = rds.generate_db_auth_token("db.example.com", 3307, "sales reader&")
-
-    assert database_token.sign_in_token("db.example.com", 3307, "sales reader&") == expected
-    assert "X-Amz-Expires=900" in expected
+labels = st.text(string.ascii_letters + string.digits, min_size=1, max_size=20)
+some_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
+"""What an environment variable can hold."""
 
 
-@pytest.mark.usefixtures("credentials")
-def test_without_a_password_a_token_signs_in(
-    connect_arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@given(
+    host=st.lists(labels, min_size=1, max_size=4).map(".".join),
+    port=st.integers(1, 65_535) | st.just(443),
+    user=some_text.filter(bool),
+    keys=st.tuples(some_text.filter(bool), some_text.filter(bool)),
+    session_token=some_text,
+    region=st.sampled_from(["eu-west-1", "us-gov-west-1", "cn-north-1"]),
+    moment=st.datetimes(datetime(2020, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)),
+)
+@example("db.example.com", 3307, "sales reader&", ("AKIDEXAMPLE", "example"), "session/+=", "eu-west-1", NINE)
+@example("DB.Example.com", 443, "é~*'(", ("AKIDEXAMPLE", "example"), "", "eu-west-1", NINE)
+def test_the_token_is_the_one_that_the_sdk_makes(
+    host: str, port: int, user: str, keys: tuple[str, str], session_token: str, region: str, moment: datetime
 ) -> None:
-    monkeypatch.setattr(SigV4QueryAuth, "add_auth", lambda *_: None)
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+    credentials = Credentials(*keys, session_token or None)
+    hooks = HierarchicalEmitter()  # the signer holds it by a weak reference
+    signer = RequestSigner(ServiceId("rds"), region, "rds-db", "v4", credentials, hooks)
+    query = {"Action": "connect", "DBUser": user}
+    request = {"url_path": "/", "query_string": {}, "headers": {}, "body": query, "method": "GET", "context": {}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.auth, "get_current_datetime", lambda: moment)
+        patch.setattr(database_token, "datetime", SimpleNamespace(now=lambda _: moment))
+        patch.setattr(os, "environ", dict(zip(names, (*keys, session_token, region), strict=True)))
+        expected = signer.generate_presigned_url(
+            {**request, "url": f"https://{host}:{port}/"},
+            operation_name="connect",
+            region_name=region,
+            expires_in=900,
+            signing_name="rds-db",
+        )
+        assert database_token.sign_in_token(host, port, user) == expected.removeprefix("https://")
+
+
+def test_without_credentials_there_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    with pytest.raises(RuntimeError, match="'AWS_SECRET_ACCESS_KEY' is not set"):
+        database_token.sign_in_token("db.example.com", 3306, "sales_reader")
+
+
+@pytest.mark.usefixtures("credentials")
+def test_without_a_password_a_token_signs_in(connect_arguments: dict[str, Any]) -> None:
     database.connect("db.example.com", "cafe", "sales_reader")
 
-    assert connect_arguments["password"] == b"db.example.com:3306/"
+    token = connect_arguments["password"].decode()
+    assert token.startswith("db.example.com:3306/?Action=connect&DBUser=sales_reader&")
 
 
 def test_a_connection_trusts_only_the_databases_authorities(connect_arguments: dict[str, Any]) -> None:
@@ -61,17 +103,45 @@ def test_a_connection_trusts_only_the_databases_authorities(connect_arguments: d
     context: ssl.SSLContext = connect_arguments["ssl"]
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
-    assert len(context.get_ca_certs()) == rds_certificates.CERTIFICATES.count("BEGIN CERTIFICATE")
+    assert len(context.get_ca_certs()) == len(rds_certificates.CERTIFICATES)
     assert connect_arguments["password"] == "secret ✓".encode()
     assert connect_arguments["port"] == 3307
     assert connect_arguments["autocommit"] is False
 
 
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("cafe.c0ffee.eu-west-1.rds.amazonaws.com", "eu-west-1"),
+        ("CAFE.C0FFEE.US-EAST-1.RDS.AMAZONAWS.COM", "us-east-1"),
+    ],
+)
+def test_where_the_name_tells_the_region_only_its_authority_is_loaded(
+    connect_arguments: dict[str, Any], host: str, region: str
+) -> None:
+    database.connect(host, "cafe", "sales_reader", "secret")
+
+    [authority] = connect_arguments["ssl"].get_ca_certs()
+    assert f"Amazon RDS {region} Root CA" in str(authority["subject"])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("eu-west-1", "cafe.example.com", "eu-west-1.rds.amazonaws.com"),
+        *("cafe.c0ffee.moon-1.rds.amazonaws.com", "cafe.c0ffee.eu-west-1.rds.amazonaws.com.example.com"),
+    ],
+)
+def test_where_it_does_not_all_are(connect_arguments: dict[str, Any], host: str) -> None:
+    database.connect(host, "cafe", "sales_reader", "secret")
+
+    assert len(connect_arguments["ssl"].get_ca_certs()) == len(rds_certificates.CERTIFICATES)
+
+
 def test_the_local_authority_takes_the_place_of_the_others(
     connect_arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    one = rds_certificates.CERTIFICATES.split("#")[1].partition("\n")[2]
-    (tmp_path / "ca.crt").write_text(one)
+    (tmp_path / "ca.crt").write_text(rds_certificates.CERTIFICATES["eu-west-1"])
     monkeypatch.setenv("DB_CA_BUNDLE", str(tmp_path / "ca.crt"))
     database.connect("db.example.com", "cafe", "sales_reader", "secret")
 
@@ -79,16 +149,17 @@ def test_the_local_authority_takes_the_place_of_the_others(
 
 
 def test_the_authorities_are_rds_roots_of_most_regions() -> None:
-    certificates = x509.load_pem_x509_certificates(rds_certificates.CERTIFICATES.encode())
-    names = [certificate.subject.rfc4514_string() for certificate in certificates]
-
-    assert all("Root CA RSA2048 G1" in name and "O=Amazon Web Services" in name for name in names)
-    assert all(certificate.subject == certificate.issuer for certificate in certificates)
-    assert {"us-east-1", "eu-west-1", "eu-central-1"} <= {name.split("Amazon RDS ")[1].split()[0] for name in names}
+    for region, text in rds_certificates.CERTIFICATES.items():
+        [certificate] = x509.load_pem_x509_certificates(text.encode())
+        name = certificate.subject.rfc4514_string()
+        assert f"CN=Amazon RDS {region} Root CA RSA2048 G1" in name
+        assert "O=Amazon Web Services" in name
+        assert certificate.subject == certificate.issuer
+    assert {"us-east-1", "eu-west-1", "eu-central-1"} <= set(rds_certificates.CERTIFICATES)
 
 
 def test_the_writer_keeps_the_chosen_authorities_that_are_valid() -> None:
-    text = writer.module(rds_certificates.CERTIFICATES.encode())
+    text = writer.module("".join(rds_certificates.CERTIFICATES.values()).encode())
 
     assert text == writer.MODULE.read_text()
 

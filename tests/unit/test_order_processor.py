@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_processor import handler as processor
-from shared import aws
+from shared import times
 from shared.order_items import from_item
 from shared.order_rules import FIELDS, InvalidOrder
 from shared.orders import decode_order, reason
@@ -266,7 +266,7 @@ def test_a_redelivery_is_known_even_when_most_of_the_time_is_gone(table: FakeTab
 
 def test_pauses_are_random_below_a_bound_that_doubles(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr(random.SystemRandom, "uniform", lambda _self, low, high: low + high)
-    assert len(list(aws.attempts(clock.get_remaining_time_in_millis))) > 10
+    assert len(list(times.attempts(clock.get_remaining_time_in_millis))) > 10
     assert clock.pauses[:8] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 

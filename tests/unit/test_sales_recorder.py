@@ -21,10 +21,10 @@ from sales_recorder import connection as recorder_connection
 from sales_recorder import handler as recorder
 from sales_recorder.connection import KeptConnection
 from sales_recorder.sale import Sale, read_sale, to_utc
-from shared.aws import Context
 from shared.database import DatabaseAccessDenied, DatabaseError, DatabaseUnreachable
 from shared.order_items import StoredOrder
 from shared.order_rules import InvalidOrder, Order
+from shared.times import Context
 from tests.embedded_metrics import counts
 from tests.unit.fakes import Clock, client_error
 
