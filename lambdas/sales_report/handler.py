@@ -6,6 +6,7 @@ twice what it failed on. After it there is only a note that the day's report was
 over that (`sales_report_watch`).
 """
 
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,6 @@ _LOCAL_STAGE: Final = "local"
 """What `python -m shop` works on unless told otherwise."""
 
 _ssm: "SSMClient" = make_client("ssm", _CONFIG)
-_secrets: "SecretsManagerClient" = make_client("secretsmanager", _CONFIG)
 _lambda: "LambdaClient" = make_client("lambda", _EXTRACTOR_CONFIG)
 _s3: "S3Client" = make_client("s3", _CONFIG)
 _sns: "SNSClient" = make_client("sns", _CONFIG)
@@ -75,7 +75,14 @@ def handler(event: Mapping[str, Any] | None, context: Context) -> dict[str, Any]
 def _request(day: date) -> dict[str, str]:
     request = read_parameters(_ssm, os.environ["DB_PARAMETER_PATH"]) | {"date": day.isoformat()}
     secret = os.environ.get("EXTRACTOR_SECRET_ARN")
-    return request if secret is None else request | {"dbPassword": read_password(_secrets, secret)}
+    return request if secret is None else request | {"dbPassword": read_password(_secrets(), secret)}
+
+
+@functools.cache
+def _secrets() -> "SecretsManagerClient":
+    """Made when it is first needed, because with IAM tokens it never is."""
+    client: SecretsManagerClient = make_client("secretsmanager", _CONFIG)
+    return client
 
 
 def _keep(key: str, sales: Sequence[Sale]) -> None:

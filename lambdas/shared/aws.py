@@ -41,25 +41,24 @@ _SERVER_ERROR: Final = 500
 def make_client(service: str, config: Config = CLIENT_CONFIG) -> Any:
     """A client of a service, by the SDK's name of it, in the function's region and with its role.
 
-    By botocore, without boto3's layer, which functions do not use; decision 0025 has what that and the package's own
-    data save at a cold start. The service has to be written as text where this is called, so that its data is packed.
-    A session for each client: that costs a millisecond, and what patches new sessions, such as moto, works.
+    By botocore, without boto3's layer, which functions do not use; decision 0025 has what that, the package's own data
+    and the one session of all clients save at a cold start. The service has to be written as text where this is called,
+    so that its data is packed.
 
     Raises:
         botocore.exceptions.UnknownServiceError: the package has no data of that service.
     """
-    session = botocore.session.Session()
-    if loader := _packed_data():
-        session.register_component("data_loader", loader)
-    return session.create_client(service, config=config)
+    return _session().create_client(service, config=config)
 
 
 @functools.cache
-def _packed_data() -> Loader | None:
-    """Reads the package's own data; None outside of a package, where the SDK's is read."""
-    if not _SDK_DATA.is_dir():
-        return None
-    return Loader(extra_search_paths=[str(_SDK_DATA)], include_default_search_paths=False)
+def _session() -> botocore.session.Session:
+    """Reads the package's own data; outside of a package, where there is none, the SDK's."""
+    session = botocore.session.Session()
+    if _SDK_DATA.is_dir():
+        loader = Loader(extra_search_paths=[str(_SDK_DATA)], include_default_search_paths=False)
+        session.register_component("data_loader", loader)
+    return session
 
 
 def error_code(error: ClientError | BotoCoreError) -> str:

@@ -28,8 +28,6 @@ _WORKS = {
 _MADE_FOR_EACH_EVENT = {
     # Its time limit is what is left of the event's own, and it runs at deployments only.
     ("database_setup/handler.py", "_lambda_client"),
-    # What all the others call; they are looked at.
-    ("shared/aws.py", "make_client"),
 }
 
 

@@ -114,7 +114,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         extractor = FakeLambda()
         monkeypatch.setattr(report, "_lambda", extractor)
         monkeypatch.setattr(report, "today", lambda _: TODAY)
-        for name, service in {"_ssm": "ssm", "_secrets": "secretsmanager", "_s3": "s3", "_sns": "sns"}.items():
+        secrets = boto3.client("secretsmanager")
+        monkeypatch.setattr(report, "_secrets", lambda: secrets)
+        for name, service in {"_ssm": "ssm", "_s3": "s3", "_sns": "sns"}.items():
             monkeypatch.setattr(report, name, boto3.client(service))  # type: ignore[call-overload]
         yield Stage(extractor, url, secret)
 
