@@ -31,7 +31,7 @@ from PIL import Image
 
 from bench import cold_stub, harness
 from bench.cpu_share import limited
-from bench.fresh_process import FUNCTION_ENVIRONMENT, ROOT
+from bench.fresh_process import FUNCTION_ENVIRONMENT, ROOT, image_environment
 from bench.harness import Row, Sample, Table
 from bench.lambda_model import MEGABYTES_OF_ONE_VCPU, cpu_share
 from shared.rds_certificates import CERTIFICATES
@@ -185,18 +185,7 @@ _IMAGE_EVENT: Final = _queue_event(
 
 
 def _image(name: str, side: int) -> _Function:
-    environment = {
-        "IMAGES_BUCKET": "images",
-        "SOURCE_PREFIX": cold_stub.ORIGINALS_PREFIX,
-        "TARGET_PREFIX": f"{name}/",
-        "IMAGE_WIDTH": str(side),
-        "IMAGE_HEIGHT": str(side),
-        "IMAGE_QUALITY": "85",
-        "IMAGE_FORMAT": "jpeg",
-        "MAX_PIXELS": "60000000",
-        "MAX_FILE_BYTES": "100000000",
-        "IMAGE_SUFFIXES": ".jpg",
-    }
+    environment = image_environment(name, side, bucket="images", originals=cold_stub.ORIGINALS_PREFIX)
     return _Function("image_resizer", _IMAGE_EVENT, environment, f"create_{name}")
 
 

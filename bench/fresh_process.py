@@ -24,6 +24,22 @@ FUNCTION_ENVIRONMENT: Final = {
 }
 
 
+def image_environment(name: str, side: int, *, bucket: str, originals: str) -> dict[str, str]:
+    """The settings of an image function as its stack makes them: fits `side` x `side` pixels, under prefix `name`."""
+    return {
+        "IMAGES_BUCKET": bucket,
+        "SOURCE_PREFIX": originals,
+        "TARGET_PREFIX": f"{name}/",
+        "IMAGE_WIDTH": str(side),
+        "IMAGE_HEIGHT": str(side),
+        "IMAGE_QUALITY": "85",
+        "IMAGE_FORMAT": "jpeg",
+        "MAX_PIXELS": "60000000",
+        "MAX_FILE_BYTES": "100000000",
+        "IMAGE_SUFFIXES": ".jpg",
+    }
+
+
 def run(*arguments: str, environment: Mapping[str, str]) -> str:
     """Run this Python with `arguments` in the repository's root and return what it prints.
 

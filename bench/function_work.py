@@ -20,7 +20,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-from bench.fresh_process import FUNCTION_ENVIRONMENT, ROOT, cpu_milliseconds, run
+from bench.fresh_process import FUNCTION_ENVIRONMENT, ROOT, cpu_milliseconds, image_environment, run
 
 FILE: Final = ROOT / "bench" / "measured" / "durations.json"
 _PROCESSES: Final = 5
@@ -251,19 +251,7 @@ def _images(folder: Path) -> dict[str, dict[str, float]]:
         name: _work(
             _in_fresh_processes(
                 "image_resizer",
-                {
-                    "BENCHMARK_IMAGE": str(photo),
-                    "IMAGES_BUCKET": _BUCKET,
-                    "SOURCE_PREFIX": "ingest/",
-                    "TARGET_PREFIX": f"{name}/",
-                    "IMAGE_WIDTH": str(side),
-                    "IMAGE_HEIGHT": str(side),
-                    "IMAGE_QUALITY": "85",
-                    "IMAGE_FORMAT": "jpeg",
-                    "MAX_PIXELS": "60000000",
-                    "MAX_FILE_BYTES": "100000000",
-                    "IMAGE_SUFFIXES": ".jpg",
-                },
+                image_environment(name, side, bucket=_BUCKET, originals="ingest/") | {"BENCHMARK_IMAGE": str(photo)},
             ),
             WAITS_MS[name],
         )

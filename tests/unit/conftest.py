@@ -1,8 +1,12 @@
-"""Where the functions' clients, which are made at import, find a region and credentials that lead nowhere."""
+"""What all modules here share: a clock, and an environment in which functions' clients reach nobody."""
 
 import os
+import time
+
+import pytest
 
 from tests.unit.cloudformation import answers
+from tests.unit.fakes import Clock
 
 __all__ = ["answers"]  # a fixture, for all modules here
 
@@ -14,3 +18,11 @@ for _name, _value in {
     os.environ[_name] = _value
 for _name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
     os.environ.pop(_name, None)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that a function has left, which sleeping uses up at once."""
+    clock = Clock()
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    return clock

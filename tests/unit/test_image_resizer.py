@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote_plus
@@ -34,13 +33,6 @@ ENVIRONMENT = {
     "MAX_PIXELS": "60000000",
     "MAX_FILE_BYTES": "1000000",
 }
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(time, "sleep", clock.sleep)
-    return clock
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What stands in the bucket whatever comes first, comes twice, is gone or fails on the way; S3 is moto's."""
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,13 +45,6 @@ class S3:
             return getattr(self.client, name)(**parameters)
 
         return call
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(time, "sleep", clock.sleep)
-    return clock
 
 
 @pytest.fixture

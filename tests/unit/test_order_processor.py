@@ -24,13 +24,6 @@ SENT_MS = "1795684500123"
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(time, "sleep", clock.sleep)
-    return clock
-
-
-@pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> FakeTable:
     table = FakeTable(clock)
     monkeypatch.setattr(processor, "_dynamodb", table)

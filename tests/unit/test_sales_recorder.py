@@ -154,13 +154,6 @@ def losing(code: int, *, written: bool = False) -> Fault:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(time, "sleep", clock.sleep)
-    return clock
-
-
-@pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> FakeDatabase:
     database = FakeDatabase(clock)
     monkeypatch.setattr(recorder_connection, "connect", database.connect)
