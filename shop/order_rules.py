@@ -13,6 +13,7 @@ if _LAMBDAS not in sys.path:
 
 from order_notifier.announcement import announce  # noqa: E402
 from sales_recorder.sale import read_sale  # noqa: E402
+from shared.entries import batches  # noqa: E402
 from shared.order_items import StoredOrder, from_item  # noqa: E402
 from shared.orders import InvalidOrder, Order, decode_order  # noqa: E402
 from shared.report_days import InvalidEvent, read_day  # noqa: E402
@@ -24,6 +25,7 @@ __all__ = [
     "Order",
     "StoredOrder",
     "announce",
+    "batches",
     "day_of",
     "decode_order",
     "from_item",

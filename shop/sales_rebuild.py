@@ -6,7 +6,7 @@ alone what it has.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shop.errors import ShopError, explain
 from shop.http_client import Backoff
-from shop.order_rules import InvalidOrder, announce, from_item
+from shop.order_rules import InvalidOrder, announce, batches, from_item
 from shop.output import plural
 from shop.target import Target
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_sqs.client import SQSClient
 
-_MOST_ENTRIES: Final = 10
-"""Of one SendMessageBatch (Amazon SQS quotas)."""
 _LARGEST_CALL: Final = 1_048_576
 """Bytes of all bodies of one SendMessageBatch together (Amazon SQS API Reference, "SendMessageBatch")."""
 
@@ -76,23 +74,12 @@ def _read(items: Sequence[Any]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _send(sqs: "SQSClient", queue: str, bodies: Sequence[str]) -> None:
-    for batch in _batches(bodies):
+    for batch in batches(bodies, _bytes, _LARGEST_CALL):
         _send_batch(sqs, queue, batch)
 
 
-def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the bodies in their order, as many together as one call may have."""
-    batch: list[str] = []
-    used = 0
-    for body in bodies:
-        size = len(body.encode())
-        if batch and (len(batch) == _MOST_ENTRIES or used + size > _LARGEST_CALL):
-            yield batch
-            batch, used = [], 0
-        batch.append(body)
-        used += size
-    if batch:
-        yield batch
+def _bytes(body: str) -> int:
+    return len(body.encode())
 
 
 def _send_batch(sqs: "SQSClient", queue: str, bodies: Sequence[str]) -> None:

@@ -7,13 +7,13 @@ remembers that it has been announced.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from order_notifier.announcement import announce, size
 from order_notifier.form import encode_form
 from shared.aws import make_client
-from shared.entries import MOST_ENTRIES, send_entries
+from shared.entries import batches, send_entries
 from shared.log import logger
 from shared.metrics import measures
 from shared.order_items import StoredOrder, from_item, log_ids
@@ -22,7 +22,6 @@ from shared.times import Context, RemainingTime
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
-    from mypy_boto3_sns.type_defs import PublishBatchRequestEntryTypeDef
 
 _LARGEST_CALL: Final = 262_144
 """Bytes of all entries of a call together (Amazon SNS API Reference, "PublishBatch")."""
@@ -86,24 +85,8 @@ def _publish(inserts: Iterable[_Insert], topic: str, remaining_ms: RemainingTime
     """Publishes in the stream's order; returns what the topic took."""
     entries = {str(place): (insert, announce(insert.stored, str(place))) for place, insert in enumerate(inserts)}
     taken: set[str] = set()
-    for chunk in _chunks(entry for _, entry in entries.values()):
+    for batch in batches((entry for _, entry in entries.values()), size, _LARGEST_CALL):
         taken |= send_entries(
-            lambda waiting: _sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=waiting), chunk, remaining_ms
+            lambda waiting: _sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=waiting), batch, remaining_ms
         )
     return [insert for entry_id, (insert, _) in entries.items() if entry_id in taken]
-
-
-def _chunks(
-    entries: Iterable["PublishBatchRequestEntryTypeDef"],
-) -> Iterator[list["PublishBatchRequestEntryTypeDef"]]:
-    chunk: list[PublishBatchRequestEntryTypeDef] = []
-    used = 0
-    for entry in entries:
-        its_size = size(entry)
-        if chunk and (len(chunk) == MOST_ENTRIES or used + its_size > _LARGEST_CALL):
-            yield chunk
-            chunk, used = [], 0
-        chunk.append(entry)
-        used += its_size
-    if chunk:
-        yield chunk

@@ -1,6 +1,6 @@
 """Sends entries by a batch call of SNS or SQS, which answers 200 even when it refused some of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +13,25 @@ MOST_ENTRIES: Final = 10
 """Entries a call, the same for `PublishBatch` and `SendMessageBatch`."""
 
 Entry = TypeVar("Entry", bound=Mapping[str, Any])
+Item = TypeVar("Item")
+
+
+def batches(items: Iterable[Item], size: Callable[[Item], int], most_bytes: int) -> Iterator[list[Item]]:
+    """Yields the items in their order, as many together as one call may have: MOST_ENTRIES, of `most_bytes` in all.
+
+    `size` gives the bytes of an item; one that is larger than a call may be stands alone.
+    """
+    batch: list[Item] = []
+    used = 0
+    for item in items:
+        its_size = size(item)
+        if batch and (len(batch) == MOST_ENTRIES or used + its_size > most_bytes):
+            yield batch
+            batch, used = [], 0
+        batch.append(item)
+        used += its_size
+    if batch:
+        yield batch
 
 
 def send_entries(
