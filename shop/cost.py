@@ -17,14 +17,10 @@ from bench import lambda_model
 from shop import cost_formulas as aws
 from shop.cost_stage import Stage
 from shop.errors import ShopError
+from shop.target import IMAGE_FANOUT, ORDER_PIPELINE, ORDER_SERVICE, SALES_REPORT
 
 _PRICES: Final = Path(__file__).with_name("prices.json")
 _DURATIONS: Final = Path(__file__).parents[1] / "bench" / "measured" / "durations.json"
-
-PIPELINE: Final = "order-pipeline"
-SERVICE: Final = "order-service"
-REPORT: Final = "sales-report"
-IMAGES: Final = "image-fanout"
 
 BY_ORDERS: Final = "orders"
 BY_REQUESTS: Final = "service requests"
@@ -200,42 +196,44 @@ def usages(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage
 
 def _orders(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage]:
     """From the request to the announced and recorded sale."""
-    orders, pipeline = load.orders, stage.systems[PIPELINE]
+    orders, pipeline = load.orders, stage.systems[ORDER_PIPELINE]
     stored, read = _run_count(stage, "order_processor", load), _run_count(stage, "order_notifier", load)
     recorded = _run_count(stage, "sales_recorder", load)
 
     def use(system: str, *found: aws.Quantities) -> Iterator[Usage]:
         return (Usage(system, BY_ORDERS, each) for each in found)
 
-    yield from use(PIPELINE, *_api(stage, PIPELINE, orders, load))
-    yield from use(PIPELINE, aws.sqs(orders, stored, ORDER_BYTES, orders / stored))
-    yield from _runs(stage, load, work, Usage(PIPELINE, BY_ORDERS, {}), "order_processor", stored, orders)
+    yield from use(ORDER_PIPELINE, *_api(stage, ORDER_PIPELINE, orders, load))
+    yield from use(ORDER_PIPELINE, aws.sqs(orders, stored, ORDER_BYTES, orders / stored))
+    yield from _runs(stage, load, work, Usage(ORDER_PIPELINE, BY_ORDERS, {}), "order_processor", stored, orders)
     yield from use(
-        PIPELINE,
+        ORDER_PIPELINE,
         aws.write_units(orders, ITEM_BYTES),
         aws.table_storage(orders * load.months, ITEM_BYTES, restorable=bool(pipeline.restorable_tables)),
     )
-    yield from _runs(stage, load, work, Usage(PIPELINE, BY_ORDERS, {}), "order_notifier", read, orders)
-    yield from use(PIPELINE, aws.sns(read, orders * pipeline.emails), aws.metrics(_ORDER_METRICS, orders))
-    yield from use(PIPELINE, *_data_keys(stage, PIPELINE, orders))
-    yield from use(REPORT, aws.sqs(0, recorded, MESSAGE_BYTES, orders / recorded))
-    yield from _runs(stage, load, work, Usage(REPORT, BY_ORDERS, {}), "sales_recorder", recorded, orders)
+    yield from _runs(stage, load, work, Usage(ORDER_PIPELINE, BY_ORDERS, {}), "order_notifier", read, orders)
+    yield from use(ORDER_PIPELINE, aws.sns(read, orders * pipeline.emails), aws.metrics(_ORDER_METRICS, orders))
+    yield from use(ORDER_PIPELINE, *_data_keys(stage, ORDER_PIPELINE, orders))
+    yield from use(SALES_REPORT, aws.sqs(0, recorded, MESSAGE_BYTES, orders / recorded))
+    yield from _runs(stage, load, work, Usage(SALES_REPORT, BY_ORDERS, {}), "sales_recorder", recorded, orders)
 
 
 def _service(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage]:
-    requests, service = load.service_requests, stage.systems[SERVICE]
+    requests, service = load.service_requests, stage.systems[ORDER_SERVICE]
     if not requests:
         return
     writes = requests * _WRITES_OF_SERVICE
     for found in (
-        *_api(stage, SERVICE, requests, load),
+        *_api(stage, ORDER_SERVICE, requests, load),
         aws.write_units(writes, ITEM_BYTES),
         aws.read_units(requests - writes, ITEM_BYTES, consistent=False),
         aws.table_storage(writes * load.months, ITEM_BYTES, restorable=bool(service.restorable_tables)),
     ):
-        yield Usage(SERVICE, BY_REQUESTS, found)
+        yield Usage(ORDER_SERVICE, BY_REQUESTS, found)
     # Its trace is that of the API.
-    yield from _runs(stage, load, work, Usage(SERVICE, BY_REQUESTS, {}), "order_service", requests, requests, own=False)
+    yield from _runs(
+        stage, load, work, Usage(ORDER_SERVICE, BY_REQUESTS, {}), "order_service", requests, requests, own=False
+    )
 
 
 def _images(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage]:
@@ -245,21 +243,21 @@ def _images(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usag
     original_months = min(stage.original_days / aws.DAYS, load.months)
     small = images * len(sizes)
     stored = images * original_months * ORIGINAL_BYTES + small * load.months * SMALL_IMAGE_BYTES
-    emails = images * stage.systems[IMAGES].emails
+    emails = images * stage.systems[IMAGE_FANOUT].emails
     # A HEAD and a GET for each size; the upload is a PUT as well.
     for found in (aws.s3(images + small, 2 * small, stored), aws.sns(images, emails), aws.sqs(0, small)):
-        yield Usage(IMAGES, BY_IMAGES, found)
-    for found in (aws.metrics(1 + len(sizes), images), *_data_keys(stage, IMAGES, images)):
-        yield Usage(IMAGES, BY_IMAGES, found)
+        yield Usage(IMAGE_FANOUT, BY_IMAGES, found)
+    for found in (aws.metrics(1 + len(sizes), images), *_data_keys(stage, IMAGE_FANOUT, images)):
+        yield Usage(IMAGE_FANOUT, BY_IMAGES, found)
     for size in sizes:
         # What a size of one's own takes is not measured; the larger of those that ship stands for it.
         known = work.get(size, work["mobile"])
-        yield from _runs(stage, load, {size: known}, Usage(IMAGES, BY_IMAGES, {}), size, images, images)
+        yield from _runs(stage, load, {size: known}, Usage(IMAGE_FANOUT, BY_IMAGES, {}), size, images, images)
 
 
 def _reports(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage]:
     """The daily ones: schedule, report, extractor, watch. None is warm when it is called."""
-    reports, report = load.reports, stage.systems[REPORT]
+    reports, report = load.reports, stage.systems[SALES_REPORT]
     if not reports:
         return
     stored = reports * load.months * _REPORT_BYTES
@@ -269,9 +267,11 @@ def _reports(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usa
         aws.sns(reports, reports * report.emails),
         aws.metrics(1, reports),
     ):
-        yield Usage(REPORT, BY_REPORTS, found)
+        yield Usage(SALES_REPORT, BY_REPORTS, found)
     for name in ("sales_report", "sales_data_extractor", "sales_report_watch"):
-        yield from _runs(stage, load, work, Usage(REPORT, BY_REPORTS, {}), name, reports, reports, always_cold=True)
+        yield from _runs(
+            stage, load, work, Usage(SALES_REPORT, BY_REPORTS, {}), name, reports, reports, always_cold=True
+        )
 
 
 def _standing(stage: Stage, load: Load) -> Iterator[Usage]:
@@ -288,7 +288,7 @@ def _standing(stage: Stage, load: Load) -> Iterator[Usage]:
             yield Usage(name, IDLE, found)
     database = stage.database
     found = aws.database(database.instance_class, database.storage_gb, multi_az=database.multi_az)
-    yield Usage(REPORT, IDLE, found)
+    yield Usage(SALES_REPORT, IDLE, found)
 
 
 def _run_count(stage: Stage, name: str, load: Load) -> float:

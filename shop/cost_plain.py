@@ -16,17 +16,14 @@ from shop.cost import (
     BY_REPORTS,
     BY_REQUESTS,
     IDLE,
-    IMAGES,
     ITEM_BYTES,
     ORDER_BYTES,
     ORIGINAL_BYTES,
-    PIPELINE,
-    REPORT,
-    SERVICE,
     SMALL_IMAGE_BYTES,
     Load,
     Usage,
 )
+from shop.target import IMAGE_FANOUT, ORDER_PIPELINE, ORDER_SERVICE, SALES_REPORT
 
 ASSUMED: Final = (
     "x86 functions of 128 MB, those of images 512 MB; log lines as text, with the whole event in them, kept for ever",
@@ -86,7 +83,7 @@ def _orders(load: Load) -> Iterator[Usage]:
         aws.table_storage(orders * months, ITEM_BYTES, restorable=False),
         aws.sns(orders),
     ):
-        yield Usage(PIPELINE, BY_ORDERS, found)
+        yield Usage(ORDER_PIPELINE, BY_ORDERS, found)
 
 
 def _service(load: Load) -> Iterator[Usage]:
@@ -101,7 +98,7 @@ def _service(load: Load) -> Iterator[Usage]:
         _table(requests / 2, requests / 2),
         aws.table_storage(requests / 2 * load.months, ITEM_BYTES, restorable=False),
     ):
-        yield Usage(SERVICE, BY_REQUESTS, found)
+        yield Usage(ORDER_SERVICE, BY_REQUESTS, found)
 
 
 def _images(load: Load) -> Iterator[Usage]:
@@ -116,7 +113,7 @@ def _images(load: Load) -> Iterator[Usage]:
         aws.logs(images * sizes, _EVENT_BYTES + _PLATFORM_BYTES, load.months),
         *(_runs(images, cpu_ms, _S3_MS, _IMAGE_MB) for cpu_ms in _RESIZE_CPU_MS),
     ):
-        yield Usage(IMAGES, BY_IMAGES, found)
+        yield Usage(IMAGE_FANOUT, BY_IMAGES, found)
 
 
 def _reports(load: Load) -> Iterator[Usage]:
@@ -129,16 +126,16 @@ def _reports(load: Load) -> Iterator[Usage]:
         aws.logs(2 * reports, _EVENT_BYTES + _PLATFORM_BYTES, load.months),
         aws.sns(reports),
     ):
-        yield Usage(REPORT, BY_REPORTS, found)
+        yield Usage(SALES_REPORT, BY_REPORTS, found)
 
 
 def _standing() -> Iterator[Usage]:
-    yield Usage(PIPELINE, IDLE, aws.idle_polling(1))
-    yield Usage(PIPELINE, IDLE, aws.provisioned(_LEAST_UNITS, _LEAST_UNITS))
-    yield Usage(SERVICE, IDLE, aws.provisioned(_LEAST_UNITS, _LEAST_UNITS))
-    yield Usage(IMAGES, IDLE, aws.idle_polling(len(_RESIZE_CPU_MS)))
-    yield Usage(REPORT, IDLE, aws.nat_gateway(0))
-    yield Usage(REPORT, IDLE, aws.database("db.t3.micro", _STORAGE_GB, multi_az=False))
+    yield Usage(ORDER_PIPELINE, IDLE, aws.idle_polling(1))
+    yield Usage(ORDER_PIPELINE, IDLE, aws.provisioned(_LEAST_UNITS, _LEAST_UNITS))
+    yield Usage(ORDER_SERVICE, IDLE, aws.provisioned(_LEAST_UNITS, _LEAST_UNITS))
+    yield Usage(IMAGE_FANOUT, IDLE, aws.idle_polling(len(_RESIZE_CPU_MS)))
+    yield Usage(SALES_REPORT, IDLE, aws.nat_gateway(0))
+    yield Usage(SALES_REPORT, IDLE, aws.database("db.t3.micro", _STORAGE_GB, multi_az=False))
 
 
 def _runs(

@@ -17,6 +17,7 @@ from shop.cost import Load, Usage
 from shop.cost_formulas import DAYS
 from shop.cost_stage import FREE, PRICED, Stage
 from shop.errors import ShopError
+from shop.target import ORDER_PIPELINE
 from tests.templates.synthesis import Template, resources, synthesise, the_only
 
 PRICES = cost.read_prices()
@@ -152,7 +153,7 @@ def test_an_order_s_price_is_made_of_what_it_takes() -> None:
     """By hand, for spikes only: a million orders are 100,000 runs of each of three functions."""
     spikes = replace(LOAD, spike_share=1.0, service_requests=0, images=0, reports=0)
     found = cost.bill(cost.usages(stage_of("dev"), spikes, WORK), PRICES)
-    quantity = {line.price: line.quantity for line in found if (line.driver, line.system) == ("orders", cost.PIPELINE)}
+    quantity = {line.price: line.quantity for line in found if (line.driver, line.system) == ("orders", ORDER_PIPELINE)}
     assert quantity["api_gateway.rest_request"] == 1_000_000
     assert quantity["sqs.request"] == 1_000_000 + 2 * 100_000
     assert quantity["lambda.request"] == 200_000

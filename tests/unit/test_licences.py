@@ -91,6 +91,7 @@ def test_a_lock_is_read_for_linux_and_all_python_versions() -> None:
     assert names_in("".join(f"{name}==1.0{marker}{hashes}" for name, marker in markers.items())) == {*"acde"}
 
 
+# Elsewhere packages that are for Linux only are not installed, so there is no licence of theirs to be read.
 @pytest.mark.skipif(sys.platform != "linux", reason="what is installed on Linux only is in the page")
 def test_the_page_says_what_is_installed() -> None:
     assert licences.PAGE.read_text() == licences.page(), "make licences writes it anew"
