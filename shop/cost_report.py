@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from shop import cost, cost_plain, cost_stage
+from shop import cost, cost_plain, cost_stage, synthesis
 from shop.cost import Durations, Lever, Line, Load, Prices
 from shop.cost_formulas import DAYS
 from shop.cost_stage import Stage
@@ -63,7 +63,7 @@ def estimate(stage: str, load: Load, context: Sequence[str] = (), *, free_tier: 
     Raises:
         ShopError: stage or a setting is wrong, or something has no price.
     """
-    return price(cost_stage.read(stage, cost_stage.synthesise(stage, context)), load, free_tier=free_tier)
+    return price(cost_stage.read(stage, synthesis.synthesise(stage, context)), load, free_tier=free_tier)
 
 
 def price(stage: Stage, load: Load, *, free_tier: bool = False) -> Estimate:
@@ -243,7 +243,7 @@ def fill(text: str, made: Mapping[str, str]) -> str:
 
 def main() -> None:
     """Write the page's tables."""
-    stages = {name: cost_stage.read(name, cost_stage.synthesise(name)) for name in PAGE_STAGES}
+    stages = {name: cost_stage.read(name, synthesis.synthesise(name)) for name in PAGE_STAGES}
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), page_tables(stages)), encoding="utf-8")
 
 

@@ -4,19 +4,12 @@ Every resource type that the templates may have is here: in `PRICED`, with what 
 it costs nothing. A type that is in neither is an error, so that nothing new stays out of the bill unnoticed.
 """
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from shop.errors import ShopError
-
-Template = Mapping[str, Any]
+from shop.synthesis import Template
 
 PRICED: Final[Mapping[str, str]] = {
     "AWS::ApiGateway::Stage": "requests, traces, detailed metrics, access logs",
@@ -79,7 +72,6 @@ FREE: Final[Mapping[str, str]] = {
     "Custom::DatabaseMigration": _AT_DEPLOYMENT,
 }
 
-_ROOT: Final = Path(__file__).parents[1]
 _RESIZER: Final = "image_resizer"
 _FOR_EVER_DAYS: Final = 36_500
 
@@ -154,41 +146,6 @@ class Stage:
     def image_sizes(self) -> list[str]:
         """The prefixes of the images that are made."""
         return sorted(set(self.mappings) - {"order_processor", "order_notifier", "sales_recorder"})
-
-
-def synthesise(stage: str, context: Sequence[str] = ()) -> dict[str, Template]:
-    """Return the stage's templates by stack name; `context` has more settings, each `name=value`.
-
-    Needs no AWS account, and the packages of the functions are built as for a deployment.
-
-    Raises:
-        ShopError: a setting is unknown or wrong, or the CDK app failed.
-    """
-    from shop.local.tools import node_path  # noqa: PLC0415 (only where something is synthesised)
-
-    flags = json.loads((_ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-    given = dict(_split(setting) for setting in context)
-    with tempfile.TemporaryDirectory(prefix="shop-cost-") as folder:
-        environment = {
-            **os.environ,
-            "PATH": node_path(os.environ.get("PATH", "")),
-            "CDK_CONTEXT_JSON": json.dumps({**flags, **given, "stage": stage}),
-            "CDK_OUTDIR": folder,
-        }
-        done = subprocess.run(
-            [sys.executable, "app.py"], cwd=_ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or ["no reason given"]
-            raise ShopError(said[-1].removeprefix("serverless-shop: "))
-        return {path.name.split(".")[0]: json.loads(path.read_text()) for path in Path(folder).glob("*.template.json")}
-
-
-def _split(setting: str) -> tuple[str, str]:
-    name, found, value = setting.partition("=")
-    if not found:
-        raise ShopError(f"--context: {setting!r} is not name=value")
-    return name, value
 
 
 def read(stage: str, templates: Mapping[str, Template]) -> Stage:

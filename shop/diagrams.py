@@ -6,11 +6,8 @@ What is drawn is in `shop.template_graph`; here it gets names and shapes. What a
 Mermaid's flowchart syntax ("Flowcharts - Basic Syntax"), which GitHub shows.
 """
 
-import json
-import os
 import re
 import sys
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any, Final
 
 from shop.errors import ShopError
 from shop.local import tools
+from shop.synthesis import synthesise
 from shop.template_graph import DEPLOYMENT, Edge, Key, Shop, Template, edges, load
 
 STAGE: Final = "prod"
@@ -33,7 +31,6 @@ STACKS: Final = ("order-pipeline", "order-service", "sales-report", "image-fanou
 """The stacks in the page's sequence."""
 OVERVIEW: Final = "overview"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "architecture.md"
-_CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 
 _SHAPES: Final = {
     "AWS::ApiGateway::RestApi": '["{}"]',
@@ -212,24 +209,10 @@ def written(page: str, made: Mapping[str, str]) -> str:
     return page
 
 
-def synthesise(folder: Path) -> dict[str, Template]:
-    """The templates of STAGE, by the stack's name in the stage, synthesised into a folder."""
-    os.environ["PATH"] = tools.node_path(os.environ.get("PATH", ""))
-    import aws_cdk  # noqa: PLC0415 - it starts a process; who only draws from templates need not wait for that
-
-    import app as shop_app  # noqa: PLC0415
-
-    flags = json.loads(_CDK_JSON.read_text())["context"]
-    app = aws_cdk.App(context=flags | {"stage": STAGE} | SETTINGS, outdir=str(folder))
-    shop_app.build(app)
-    app.synth()
-    return {name: json.loads((folder / f"{STAGE}-{name}.template.json").read_text()) for name in STACKS}
-
-
 def main() -> None:
     """Draw all diagrams anew into docs/architecture.md."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = diagrams(synthesise(Path(folder)))
+    found = synthesise(STAGE, [f"{name}={value}" for name, value in SETTINGS.items()])
+    made = diagrams({name: found[f"{STAGE}-{name}"] for name in STACKS})
     PAGE.write_text(written(PAGE.read_text(), made))
     print(f"wrote {PAGE.relative_to(tools.ROOT)}", file=sys.stderr)  # noqa: T201 - a command's answer
 
@@ -237,5 +220,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except DiagramError as error:
+    except ShopError as error:
         sys.exit(f"error: {error}")

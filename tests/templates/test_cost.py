@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from shop import cost, cost_plain, cost_report, cost_stage
+from shop import cost, cost_plain, cost_report, cost_stage, synthesis
 from shop.cli import app
 from shop.cost import Load, Usage
 from shop.cost_formulas import DAYS
@@ -196,11 +196,11 @@ def test_the_page_has_the_tables_as_they_are_made() -> None:
 def test_the_command_prints_tables_and_json(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def synthesised(stage: str, context: object) -> Mapping[str, cost_stage.Template]:
+    def synthesised(stage: str, context: object) -> Mapping[str, synthesis.Template]:
         asked.append((stage, context))
         return synthesise(stage).templates
 
-    monkeypatch.setattr(cost_stage, "synthesise", synthesised)
+    monkeypatch.setattr(synthesis, "synthesise", synthesised)
     words = ["cost", "--orders-per-day", "1000", "-c", "log_retention_days=7"]
     shown = CliRunner().invoke(app, words)
     assert shown.exit_code == 0
@@ -214,6 +214,6 @@ def test_the_command_prints_tables_and_json(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_wrong_setting_is_one_line() -> None:
     with pytest.raises(ShopError, match=r"\Abogus: unknown setting; "):
-        cost_stage.synthesise("dev", ["bogus=1"])
+        synthesis.synthesise("dev", ["bogus=1"])
     with pytest.raises(ShopError, match=r"'bogus' is not name=value"):
-        cost_stage.synthesise("dev", ["bogus"])
+        synthesis.synthesise("dev", ["bogus"])

@@ -3,7 +3,6 @@
 import copy
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,7 +197,7 @@ def test_a_page_without_a_place_for_a_diagram_is_refused() -> None:
         diagrams.written("# Architecture", {"sales": "x"})
 
 
-def test_synthesis_uses_the_project_s_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_synthesis_uses_the_project_s_node(monkeypatch: pytest.MonkeyPatch) -> None:
     # jsii takes the node on PATH: there may be none, or one that is too old.
     asked = []
 
@@ -209,5 +208,5 @@ def test_synthesis_uses_the_project_s_node(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(tools, "node_path", node_path)
     monkeypatch.setenv("PATH", "/usr/bin")
     with pytest.raises(LookupError):
-        diagrams.synthesise(tmp_path)
+        diagrams.main()
     assert asked == ["/usr/bin"]
