@@ -141,6 +141,23 @@ def status(stage: Stage = "local", as_json: Json = False) -> None:
 
 
 @app.command()
+def console(
+    stage: Stage = "local",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on the loopback address; any free one.")
+    ] = None,
+    allow_actions: Annotated[
+        bool, typer.Option("--allow-actions", help="Let the page of a deployed stage change things, too.")
+    ] = False,
+) -> None:
+    """Serve a page on this machine that shows a stage live, until interrupted."""
+    from shop.console.server import serve
+    from shop.output import say
+
+    serve(stage, port=port, allow_actions=allow_actions, say=say)
+
+
+@app.command()
 def cost(
     orders_per_day: Annotated[float, typer.Option(min=1, help="Orders that come in on a day.")],
     service_requests_per_day: Annotated[float, typer.Option(min=0, help="Requests to the order service.")] = 0,

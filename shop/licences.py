@@ -37,6 +37,7 @@ _CLASSIFIERS = {
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "Python Software Foundation License": "PSF-2.0",
+    "Zope Public License": "ZPL-2.1",
 }
 """PyPI's classifiers in SPDX's names, as far as they say which licence it is: "BSD" may be one of several."""
 _WORKS_FOR = {
@@ -71,7 +72,8 @@ On developers' machines and in automation; `requirements*.txt` has the versions.
 
 {development}
 
-Programs beside them: the CDK command line ({cdk}, from npm), and where the machine has none of its own, Node (MIT,
+Programs beside them: from npm the CDK command line ({cdk}), htmx and idiomorph (both 0BSD), which the console page is
+served with, and for tests axe-core (MPL-2.0); and where the machine has none of its own, Node (MIT,
 with the licences of its parts in the wheel) and MariaDB (GPL-2.0-only, a server that nothing is linked with).
 `make audit-dependencies` fetches pip-audit (Apache-2.0), `make bench` pyvips (MIT) and pyvips-binary
 (LGPL-3.0-or-later, with libvips).

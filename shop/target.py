@@ -95,7 +95,7 @@ def connect(stage: str) -> Target:
     Raises ShopError for a stage that the settings do not have, when the local cloud is not running, and when there are
     no AWS credentials or no region.
     """
-    _check_stage(stage)
+    check_stage(stage)
     if stage == LOCAL:
         local = local_cloud.status(local_cloud.default_folder())
         if local.cloud is None:
@@ -110,7 +110,7 @@ def connect(stage: str) -> Target:
     return Target(stage, {}, session, None)
 
 
-def _check_stage(stage: str) -> None:
+def check_stage(stage: str) -> None:
     """Refuse what cannot be deployed either, in the same words: a mistyped stage is no matter of credentials."""
     try:
         load_settings({"stage": stage})
@@ -123,7 +123,12 @@ def find(stage: str, system: str = ORDER_PIPELINE) -> Target:
 
     Raises ShopError as `connect` does, and when the stack is not deployed.
     """
-    target = replace(connect(stage), system=system)
+    return at(connect(stage), system)
+
+
+def at(connection: Target, system: str) -> Target:
+    """Return the target of one system of a stage that `connect` gave; raise ShopError when it is not deployed."""
+    target = replace(connection, system=system)
     if target.cloud is None:
         return replace(target, outputs=_deployed_outputs(target))
     return replace(target, outputs=local_outputs(local_cloud.default_folder(), target.stack))

@@ -1,0 +1,33 @@
+"""Serves the console page on the loopback address."""
+
+import secrets
+from collections.abc import Callable
+
+from waitress.server import create_server
+
+from shop import target
+from shop.console.app import create_app
+from shop.console.stage import Console
+from shop.errors import ShopError
+from shop.local import process
+
+THREADS = 8
+"""Panels that are asked for at the same time, some of which wait for AWS."""
+
+
+def serve(stage: str, *, port: int | None, allow_actions: bool, say: Callable[[str], None]) -> None:
+    """Serve a stage's page until interrupted, and say at which address; a free port without `port`.
+
+    Raises ShopError for a stage that is not known, and where the port is taken.
+    """
+    target.check_stage(stage)
+    if port is not None and not process.is_free(port):
+        raise ShopError(f"--port: {port} is taken on {process.HOST}")
+    local = stage == target.LOCAL
+    # The local cloud is open to all users of this machine as it is; a stage on AWS is open to who has credentials.
+    token = None if local else secrets.token_urlsafe(32)
+    app = create_app(Console(stage, may_act=local or allow_actions, token=token))
+    chosen = port or process.any_free_port()
+    server = create_server(app, host=process.HOST, port=chosen, threads=THREADS, ident="")
+    say(f"http://localhost:{chosen}/" + (f"?token={token}" if token else ""))
+    server.run()
