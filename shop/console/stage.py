@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app
 
 from shop import target as targets
+from shop.console.jobs import Jobs
 from shop.target import Target
 
 if TYPE_CHECKING:
@@ -25,13 +26,15 @@ class Console:
     """A stage as a page serves it; may be used by many threads.
 
     `may_act` says whether the page may change anything: place orders, send back, upload. `token` is what a browser has
-    to show once, None where anybody on this machine may look, as at the local cloud itself.
+    to show once, None where anybody on this machine may look, as at the local cloud itself. `jobs` is what it has at
+    work in the background.
     """
 
     def __init__(self, stage: str, *, may_act: bool, token: str | None = None) -> None:
         self.stage = stage
         self.may_act = may_act
         self.token = token
+        self.jobs = Jobs()
         self._clients = _Clients()
         self._connection: Target | None = None
 
