@@ -25,7 +25,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-import botocore
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -36,6 +35,7 @@ from bench.harness import Row, Sample, Table
 from bench.lambda_model import MEGABYTES_OF_ONE_VCPU, cpu_share
 from shared.rds_certificates import CERTIFICATES
 from shop.local import tls
+from stacks.constructs import authorities
 from stacks.constructs.packages import LAMBDAS, build, host_target
 
 _BASELINES: Final = ROOT / "bench" / "baselines"
@@ -230,26 +230,24 @@ def _prepared() -> Iterator[tuple[Path, Mapping[str, str], dict[str, _Function]]
         folder = Path(scratch)
         Image.effect_noise(_IMAGE_SIZE, 60).convert("RGB").save(folder / cold_stub.ORIGINAL, quality=90)
         authority = tls.ensure_certificates(folder)[0].read_text()
-        # With the authorities that are loaded on AWS, because that takes its time.
-        bundles = {
-            "AWS_CA_BUNDLE": Path(botocore.__file__).with_name("cacert.pem").read_text(),
-            "DB_CA_BUNDLE": CERTIFICATES["eu-west-1"],
-        }
-        for name, authorities in bundles.items():
-            (folder / name).write_text(f"{authorities}\n{authority}")
-        _put_sdk(folder / "sdk")
+        # With the authorities that are trusted on AWS, because to read them takes its time.
+        (folder / "database.pem").write_text(f"{CERTIFICATES['eu-west-1']}\n{authority}")
+        _put_sdk(folder / "sdk", authority)
         with cold_stub.serving(folder) as ports:
             environment = {
                 **FUNCTION_ENVIRONMENT,
-                **{name: str(folder / name) for name in bundles},
+                "DB_CA_BUNDLE": str(folder / "database.pem"),
                 "AWS_ENDPOINT_URL": f"https://127.0.0.1:{ports.https}",
                 "SHOP_STAGE": "bench",
             }
             yield folder, environment, _functions(f"127.0.0.1:{ports.database}")
 
 
-def _put_sdk(folder: Path) -> None:
-    """boto3 and what it needs, with byte-code, as Lambda's runtime has them; they are this environment's."""
+def _put_sdk(folder: Path, authority: str) -> None:
+    """boto3 and what it needs, with byte-code, as Lambda's runtime has them; they are this environment's.
+
+    The SDK trusts the stub's authority beside its own, because a bundle of the user's would be read in their place.
+    """
     folder.mkdir()
     for name in _with_requirements("boto3"):
         for file in metadata.files(name) or ():
@@ -257,7 +255,24 @@ def _put_sdk(folder: Path) -> None:
                 place = folder / file
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(file.locate()), place)
+    with _sdk_list(folder).open("a") as bundle:
+        bundle.write(authority)
     compileall.compile_dir(folder, quiet=1)
+
+
+def _sdk_list(sdk: Path) -> Path:
+    return sdk / "botocore" / "cacert.pem"
+
+
+def _trusting_the_stub(package: Path, folder: Path) -> Path:
+    """A copy of a package that has all authorities of the SDK in the folder; the package itself where it has none."""
+    if not (package / authorities.FOLDER).is_dir():
+        return package
+    place = folder / "trusting" / package.name
+    if not place.is_dir():
+        shutil.copytree(package, place, ignore=shutil.ignore_patterns(authorities.FOLDER))
+        authorities.write(_sdk_list(folder / "sdk"), place / authorities.FOLDER)
+    return place
 
 
 def _with_requirements(name: str) -> set[str]:
@@ -279,7 +294,7 @@ def _starts(function: _Function, name: str, folder: Path, environment: Mapping[s
     """Ours and the plain lab's, both with byte-code."""
     event, baseline_environment = _for_baseline(function)
     baseline = function.baseline or name
-    ours = build(function.folder, host_target(), lambdas=LAMBDAS).folder
+    ours = _trusting_the_stub(build(function.folder, host_target(), lambdas=LAMBDAS).folder, folder)
     lab = build(baseline, host_target(), lambdas=_BASELINES).folder
     sdk = folder / "sdk"
     return {

@@ -18,6 +18,8 @@ from botocore.exceptions import (
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
+from shared.aws_tls import look_authorities_up
+
 _CONNECT_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 2.0
 """Long enough for a loaded service, short enough that the shortest function (3 s) ends in order after one lost call."""
@@ -42,8 +44,8 @@ def make_client(service: str, config: Config = CLIENT_CONFIG) -> Any:
     """A client of a service, by the SDK's name of it, in the function's region and with its role.
 
     By botocore, without boto3's layer, which functions do not use; decision 0025 has what that, the package's own data
-    and the one session of all clients save at a cold start. The service has to be written as text where this is called,
-    so that its data is packed.
+    and authorities and the one session of all clients save at a cold start. The service has to be written as text where
+    this is called, so that its data is packed.
 
     Raises:
         botocore.exceptions.UnknownServiceError: the package has no data of that service.
@@ -54,6 +56,7 @@ def make_client(service: str, config: Config = CLIENT_CONFIG) -> Any:
 @functools.cache
 def _session() -> botocore.session.Session:
     """Reads the package's own data; outside of a package, where there is none, the SDK's."""
+    look_authorities_up()
     session = botocore.session.Session()
     if _SDK_DATA.is_dir():
         loader = Loader(extra_search_paths=[str(_SDK_DATA)], include_default_search_paths=False)

@@ -1,11 +1,11 @@
 """Builds each function's deployment package on the machine that synthesises, without Docker.
 
 A package holds one function's folder, the modules of `lambdas/shared` that it imports, what the SDK needs to know of
-the services that it calls (`sdk_data`), and what its `requirements.txt` pins, as wheels for the function's processor
-and Python that have one of the hashes given there, byte-compiled for that Python, without what its `exclude.txt` names
-of them. It is addressed by its content: the same
-input gives the same hash on every machine, and the hash tells whether byte-code is in it. What was installed and built
-is cached, so that a synthesis after set-up needs no network.
+the services that it calls (`sdk_data`) and whom it trusts (`authorities`), and what its `requirements.txt` pins, as
+wheels for the function's processor and Python that have one of the hashes given there, byte-compiled for that Python,
+without what its `exclude.txt` names of them. It is addressed by its content: the same input gives the same hash on
+every machine, and the hash tells whether byte-code is in it. What was installed and built is cached, so that a
+synthesis after set-up needs no network.
 
 `python -m stacks.constructs.packages` builds every function's package for AWS and for this machine (part of set-up).
 """
@@ -29,7 +29,7 @@ from typing import Literal
 
 import uv
 
-from stacks.constructs import sdk_data
+from stacks.constructs import authorities, sdk_data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAMBDAS = REPOSITORY / "lambdas"
@@ -221,22 +221,23 @@ def _check_pins(function: str, text: str) -> None:
 
 
 def _sdk_data(function: str, sources: dict[str, Path], cache: Path) -> dict[str, Path]:
-    """What the SDK has to know of the services that the sources call, by the paths in the package."""
+    """What the SDK has to know of the services that the sources call, and whom it trusts; by the paths in a package."""
     try:
         services = sdk_data.services(path for path in sources.values() if path.suffix == ".py")
     except sdk_data.UnknownClient as error:
         raise PackageError(f"{function}: {error}") from error
     if not services:
         return {}
-    key = hashlib.sha256(repr((services, sdk_data.EDITION)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((services, sdk_data.EDITION, authorities.EDITION)).encode()).hexdigest()[:32]
     folder = cache / "sdk_data" / key
     if not folder.is_dir():
         with _atomic_folder(folder) as draft:
             try:
-                sdk_data.write(services, draft)
+                sdk_data.write(services, draft / sdk_data.FOLDER)
             except sdk_data.UnknownClient as error:
                 raise PackageError(f"{function}: {error}") from error
-    return {f"{sdk_data.FOLDER}/{name}": path for name, path in _files(folder)}
+            authorities.write(authorities.SDK_LIST, draft / authorities.FOLDER)
+    return dict(_files(folder))
 
 
 def _without_excluded(function: str, lambdas: Path, files: dict[str, Path]) -> dict[str, Path]:
