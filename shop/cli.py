@@ -100,9 +100,12 @@ def up(
 
     running = cloud.up(cloud.default_folder(), port=port, progress=note)
     if as_json:
-        print_json({"endpoint_url": running.endpoint_url, "region": running.region, "log_file": running.log_file})
+        shown = ("endpoint_url", "region", "log_file", "console_url")
+        print_json({name: getattr(running, name) for name in shown})
         return
     say(f"The local cloud is up at {running.endpoint_url} (region {running.region}).")
+    if running.console_url:
+        say(f"See it work at {running.console_url}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shop import target as targets
 from shop.deployed import stage_stacks
 from shop.local import cloud as local_cloud
+from shop.local import console_page
 from shop.local import database as local_database
 from shop.local.paths import Paths
 from shop.names import construct_name
@@ -46,8 +47,17 @@ class Database:
 
 
 @dataclass(frozen=True)
+class ConsolePage:
+    """The local cloud's console page: its process, its address, and its log."""
+
+    pid: int
+    url: str
+    log_file: str
+
+
+@dataclass(frozen=True)
 class Health:
-    """What `status` shows; `pid`, `endpoint_url`, `log_file` and `database` are the local cloud's only."""
+    """What `status` shows; `pid`, `endpoint_url`, `log_file`, `database` and `console` are the local cloud's only."""
 
     stage: str
     running: bool
@@ -57,6 +67,7 @@ class Health:
     stacks: list[Stack]
     queues: list[Queue]
     database: Database | None = None
+    console: ConsolePage | None = None
 
 
 def check(stage: str) -> Health:
@@ -69,10 +80,12 @@ def check(stage: str) -> Health:
     log_file = str(paths.log_file)
     known = local_database.read(paths.database_json)
     database = Database(served.pid if served else None, known.port, str(paths.database_log)) if known else None
+    page = local.console
+    console = ConsolePage(page.pid, console_page.url(page), str(paths.console_log)) if page else None
     if local.cloud is None:
-        return Health(stage, False, local.pid, None, log_file, [], [], database)
+        return Health(stage, False, local.pid, None, log_file, [], [], database, console)
     found, depths = _deployed(stage)
-    return Health(stage, True, local.pid, local.cloud.endpoint_url, log_file, found, depths, database)
+    return Health(stage, True, local.pid, local.cloud.endpoint_url, log_file, found, depths, database, console)
 
 
 def _deployed(stage: str) -> tuple[list[Stack], list[Queue]]:
@@ -117,6 +130,10 @@ def rows(health: Health) -> Iterator[tuple[str, str]]:
     if health.database is not None:
         ended = "" if health.database.pid else "does not run (make up starts it), "
         yield "database", f"{ended}port {health.database.port}, log {health.database.log_file}"
+    if health.console is not None:
+        yield "console", f"{health.console.url} (pid {health.console.pid}, log {health.console.log_file})"
+    elif health.running and health.stage == targets.LOCAL:
+        yield "console", "does not run (make up starts it)"
     for stack in health.stacks:
         yield f"stack {stack.name}", stack.status
     for queue in health.queues:

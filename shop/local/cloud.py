@@ -1,7 +1,8 @@
 """The local cloud: brought up, looked at, stopped, forgotten. What others call.
 
 A cloud lives in a folder of its own (`.local` of the checkout unless SHOP_LOCAL_DIR says otherwise). It is an AWS
-emulator and a MariaDB on loopback ports, with the very stacks that go to AWS deployed into it, as stage `local`.
+emulator and a MariaDB on loopback ports, with the very stacks that go to AWS deployed into it, as stage `local`, and
+the console page that shows it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shop.errors import ShopError
-from shop.local import database, emulator, mailbox, tools
+from shop.local import console_page, database, emulator, mailbox, tools
 from shop.local.files import exclusive, write_json
 from shop.local.paths import Paths
 
@@ -43,7 +44,10 @@ class LocalCloudError(ShopError):
 
 @dataclass(frozen=True)
 class Cloud:
-    """What a client needs to talk to the local cloud; the keys of `cloud.json`."""
+    """What a client needs to talk to the local cloud; the keys of `cloud.json`.
+
+    `console_url` is the address of the console page, None where that does not run.
+    """
 
     endpoint_url: str
     region: str
@@ -53,13 +57,14 @@ class Cloud:
     ca_bundle: str
     log_file: str
     stage: str
+    console_url: str | None = None
 
 
 @dataclass(frozen=True)
 class Status:
     """What runs: with no emulator, `pid`, `port` and `cloud` are None and `stacks` is empty.
 
-    `database` is the process of the database, None where none runs.
+    `database` and `console` are the processes of the database and of the console page, None where none runs.
     """
 
     folder: Path
@@ -68,6 +73,7 @@ class Status:
     cloud: Cloud | None
     stacks: tuple[str, ...]
     database: Running | None = None
+    console: Running | None = None
 
     @property
     def running(self) -> bool:
@@ -91,6 +97,7 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
     paths = Paths(folder.resolve())
     with exclusive(paths.lock_file), _saying_how_to_go_on(progress):
         served = _launch_database(paths, progress)  # starts while the emulator does
+        page = _launch_console(paths, progress)
         running = emulator.start(paths, port, progress)
         if served:
             database.wait(paths, served)
@@ -98,6 +105,7 @@ def up(folder: Path, *, port: int | None, progress: Progress) -> Cloud:
         deployment.deploy(paths, cloud, progress, without=() if served else _WITHOUT_DATABASE)
         mailbox.subscribe(cloud)
         mailbox.restore(cloud, paths.mailbox_json)
+        cloud = replace(cloud, console_url=_wait_for_console(paths, page, progress))
         write_json(paths.outputs_json, deployment.outputs(cloud))
         write_json(paths.cloud_json, asdict(cloud))
     return cloud
@@ -115,6 +123,25 @@ def _launch_database(paths: Paths, progress: Progress) -> Database | None:
     if database.find(paths) is None:
         progress("Starting MariaDB")
     return database.launch(paths)
+
+
+def _launch_console(paths: Paths, progress: Progress) -> Running | None:
+    """The console page, which runs or starts; None where it cannot, which stops nothing else."""
+    try:
+        return console_page.launch(paths)
+    except (console_page.ConsolePageError, OSError) as error:
+        progress(f"The console page does not start: {error}")
+        return None
+
+
+def _wait_for_console(paths: Paths, launched: Running | None, progress: Progress) -> str | None:
+    if launched is None:
+        return None
+    try:
+        return console_page.url(console_page.wait(paths, launched))
+    except (console_page.ConsolePageError, OSError) as error:
+        progress(f"The console page does not start: {error}")
+        return None
 
 
 @contextmanager
@@ -150,12 +177,12 @@ def reset(folder: Path, *, progress: Progress) -> None:
 def status(folder: Path) -> Status:
     """What runs in this folder; asks, and changes nothing."""
     paths = Paths(folder.resolve())
-    running, served = emulator.find(paths), database.find(paths)
+    running, served, page = emulator.find(paths), database.find(paths), console_page.find(paths)
     if running is None:
-        return Status(paths.folder, None, None, None, (), served)
+        return Status(paths.folder, None, None, None, (), served, page)
     cloud = _read_cloud(paths)
     stacks = tuple(_read_json(paths.outputs_json)) if cloud else ()
-    return Status(paths.folder, running.pid, running.port, cloud, stacks, served)
+    return Status(paths.folder, running.pid, running.port, cloud, stacks, served, page)
 
 
 def _keep_mail(paths: Paths, progress: Progress) -> None:
@@ -176,6 +203,7 @@ def _stop(paths: Paths, progress: Progress) -> bool:
     if running:
         progress("Stopping the emulator")
         emulator.stop(paths, running)
+    console_page.stop(paths)
     database.stop(paths)
     database.forget(paths)
     shutil.rmtree(paths.data, ignore_errors=True)
@@ -197,10 +225,12 @@ def _cloud(paths: Paths, running: Running) -> Cloud:
 
 def _read_cloud(paths: Paths) -> Cloud | None:
     values = _read_json(paths.cloud_json)
+    console_url = values.pop("console_url", None)  # a cloud of an older checkout has none
     try:
-        return Cloud(**{field.name: str(values[field.name]) for field in fields(Cloud)})
+        known = {field.name: str(values[field.name]) for field in fields(Cloud) if field.name != "console_url"}
     except KeyError:
         return None
+    return Cloud(**known, console_url=str(console_url) if console_url else None)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

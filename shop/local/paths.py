@@ -51,6 +51,16 @@ class Paths:
         return self.folder / "database.log"
 
     @property
+    def console_pid(self) -> Path:
+        """Written and locked by the console page's process for as long as it lives."""
+        return self.folder / "console.pid"
+
+    @property
+    def console_log(self) -> Path:
+        """What the console page's process prints: its address, and tracebacks."""
+        return self.folder / "console.log"
+
+    @property
     def deploy_log(self) -> Path:
         """What the CDK command line printed during the last deployment."""
         return self.folder / "deploy.log"

@@ -59,6 +59,14 @@ def find(pid_file: Path) -> Running | None:
             time.sleep(POLL_SECONDS)
 
 
+def read(pid_file: Path) -> Running | None:
+    """What the file says, whether that server runs or not; None where there is no such file."""
+    try:
+        return _parse(pid_file.read_text())
+    except FileNotFoundError:
+        return None
+
+
 def _parse(text: str) -> Running | None:
     try:
         value = json.loads(text)
