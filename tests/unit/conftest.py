@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.unit import quick_moto
 from tests.unit.cloudformation import answers
 from tests.unit.fakes import Clock
 
@@ -18,6 +19,8 @@ for _name, _value in {
     os.environ[_name] = _value
 for _name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
     os.environ.pop(_name, None)
+
+quick_moto.install()
 
 
 @pytest.fixture
