@@ -48,8 +48,10 @@ def cloud_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(kept).resolve()
         return
     folder = tmp_path_factory.getbasetemp() / "local-cloud"
+    # Once for these tests and once for those in the browser: the second finds the cloud up.
+    port = None if local_cloud.status(folder).running else process.any_free_port()
     try:
-        local_cloud.up(folder, port=process.any_free_port(), progress=_say)
+        local_cloud.up(folder, port=port, progress=_say)
         yield folder
     finally:
         local_cloud.down(folder, progress=_say)

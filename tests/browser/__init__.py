@@ -1,0 +1,1 @@
+"""Tests of the console page in a real browser, over the deployed local cloud."""
