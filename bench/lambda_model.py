@@ -1,12 +1,14 @@
 """What a Lambda function's memory size means for its response time and its price, from measured CPU time.
 
-Pure arithmetic: measuring is left to the benchmarks. The model takes a function that computes on one thread and waits
-for other services, which get no faster with its memory.
+Arithmetic with the list prices of `shop.prices`: measuring is left to the benchmarks. The model takes a function that
+computes on one thread and waits for other services, which get no faster with its memory.
 """
 
 import math
 from dataclasses import dataclass
 from typing import Final
+
+from shop.prices import read_prices
 
 MEGABYTES_OF_ONE_VCPU: Final = 1_769
 """AWS Lambda Developer Guide, "Configure Lambda function memory": at 1,769 MB a function has one vCPU."""
@@ -14,12 +16,15 @@ SIZES_MB: Final = (128, 256, 512, 1_024, 1_769, 3_008)
 BASELINE_MB: Final = 128
 """What Lambda gives a function that says nothing."""
 
-PRICE_REGION: Final = "us-east-1"
-DOLLARS_A_GIGABYTE_SECOND: Final = 0.0000133334
-"""AWS Lambda pricing, arm64, first tier, us-east-1."""
-DOLLARS_A_MILLION_REQUESTS: Final = 0.20
-"""AWS Lambda pricing, us-east-1."""
 _REQUESTS: Final = 1_000_000
+_LIST: Final = read_prices()
+PRICE_REGION: Final = _LIST.region
+DOLLARS_A_GIGABYTE_SECOND: Final = _LIST.prices["lambda.gb_second_arm64"].price
+"""AWS Lambda pricing, arm64, first tier."""
+DOLLARS_A_MILLION_REQUESTS: Final = _LIST.prices["lambda.request"].price * _REQUESTS
+"""AWS Lambda pricing."""
+DOLLARS_A_MILLION_REST_REQUESTS: Final = _LIST.prices["api_gateway.rest_request"].price * _REQUESTS
+"""Amazon API Gateway pricing, REST APIs, first tier."""
 _MEGABYTES_OF_ONE_GIGABYTE: Final = 1_024
 
 WORTH_DOUBLING: Final = 0.25

@@ -29,8 +29,6 @@ CHART: Final = FIGURES.with_suffix(".svg")
 DYNAMODB_MS: Final = 4.0
 """Assumed time from a call's last byte sent to its answer: "single-digit millisecond performance at any scale"
 (Amazon DynamoDB Developer Guide, "What is Amazon DynamoDB?")."""
-REST_API_DOLLARS_A_MILLION: Final = 3.50
-"""Amazon API Gateway pricing, REST APIs, first tier, us-east-1."""
 _LIST: Final = "list"
 _PROCESSES: Final = 7
 
@@ -109,7 +107,7 @@ Recommended: **{size:,} MB** (`order_service_memory_mb`). A warm request is
 request. {_gain(figures, size // 2)}. {_gain(figures, size)}.
 
 The price does not decide: {size:,} MB costs ${extra:.3f} per million requests more than {model.BASELINE_MB} MB, and the
-REST API in front of it ${REST_API_DOLLARS_A_MILLION:.2f}. The assumed wait for DynamoDB does matter:
+REST API in front of it ${model.DOLLARS_A_MILLION_REST_REQUESTS:.2f}. The assumed wait for DynamoDB does matter:
 {_by_wait(figures)}.
 
 ## Measured

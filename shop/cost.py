@@ -17,9 +17,9 @@ from bench import lambda_model
 from shop import cost_formulas as aws
 from shop.cost_stage import Stage
 from shop.errors import ShopError
+from shop.prices import Price, Prices
 from shop.target import IMAGE_FANOUT, ORDER_PIPELINE, ORDER_SERVICE, SALES_REPORT
 
-_PRICES: Final = Path(__file__).with_name("prices.json")
 _DURATIONS: Final = Path(__file__).parents[1] / "bench" / "measured" / "durations.json"
 
 BY_ORDERS: Final = "orders"
@@ -86,27 +86,6 @@ class Durations(msgspec.Struct, frozen=True):
     functions: Mapping[str, Work]
 
 
-class Price(msgspec.Struct, frozen=True):
-    """A list price, in dollars a unit."""
-
-    price: float
-    unit: str
-    page: str
-    free_a_month: float = 0
-    """Units that are free for every account, for ever."""
-    note: str = ""
-
-
-class Prices(msgspec.Struct, frozen=True):
-    """The file of list prices."""
-
-    region: str
-    currency: str
-    read_on: str
-    note: str
-    prices: Mapping[str, Price]
-
-
 @dataclass(frozen=True)
 class Usage:
     """What a system uses in the month, and what for."""
@@ -140,11 +119,6 @@ class Lever:
     loses: str
     stage: Callable[[Stage], Stage] = lambda stage: stage
     usage: Callable[[Usage], Usage] = lambda usage: usage
-
-
-def read_prices() -> Prices:
-    """Return the list prices that come with this program."""
-    return msgspec.json.decode(_PRICES.read_bytes(), type=Prices)
 
 
 def read_durations() -> Durations:
@@ -282,6 +256,7 @@ def _standing(stage: Stage, load: Load) -> Iterator[Usage]:
             aws.watching(system.alarms, system.dashboards),
             aws.keys(system.keys, load.months),
             aws.secrets(system.secrets),
+            aws.kept_snapshots(system.snapshot_mb),
             aws.idle_polling(system.polled_queues),
             aws.flow_logs(_DATABASE_INTERFACES * system.flow_logs, kept),
         ):
@@ -313,7 +288,8 @@ def _runs(
         return
     function, each, batch = stage.functions[name], work[name], items / runs
     run = lambda_model.Work(each.cpu_ms + each.item_cpu_ms * batch, each.wait_ms)
-    cold = lambda_model.Work(each.cold_cpu_ms, 0)
+    # A snapshot is taken after the start; what is left of that is priced as a restore.
+    cold = lambda_model.Work(0 if function.has_snapshot else each.cold_cpu_ms, 0)
     memory = function.memory_mb
     line_bytes = each.log_bytes + each.item_log_bytes * batch + _PLATFORM_BYTES
     yield replace(
@@ -327,6 +303,8 @@ def _runs(
             always_cold=always_cold,
         ),
     )
+    if function.has_snapshot:
+        yield replace(place, quantities=aws.restored_snapshots(aws.cold_starts(runs), memory))
     yield replace(place, quantities=aws.logs(runs, line_bytes, _log_months(stage, place.system, load)))
     if function.traced and own:
         yield replace(place, quantities=aws.traces(runs))

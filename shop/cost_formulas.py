@@ -87,10 +87,29 @@ def lambda_runs(
     Phase"). A run is cold where none came in the ten minutes before it, which is how long an environment is assumed to
     live; runs that need one more environment than there are come on top and are not counted.
     """
-    cold = 1.0 if always_cold else math.exp(-runs * _ENVIRONMENT_LIVES_SECONDS / SECONDS)
-    milliseconds = math.ceil(run_ms) + cold * math.ceil(cold_ms)
+    cold = runs if always_cold else cold_starts(runs)
+    milliseconds = runs * math.ceil(run_ms) + cold * math.ceil(cold_ms)
     gigabytes = memory_mb / _MEGABYTES_OF_A_GIGABYTE
-    return {"lambda.request": runs, f"lambda.gb_second_{architecture}": runs * milliseconds / 1_000 * gigabytes}
+    return {"lambda.request": runs, f"lambda.gb_second_{architecture}": milliseconds / 1_000 * gigabytes}
+
+
+def cold_starts(runs: float) -> float:
+    """How many of the month's runs find no environment that lives still, with runs at random (Poisson)."""
+    return runs * math.exp(-runs * _ENVIRONMENT_LIVES_SECONDS / SECONDS)
+
+
+def kept_snapshots(memory_mb: int) -> Quantities:
+    """AWS Lambda pricing, SnapStart: each version's snapshot is cached all month, by the GB-second of its memory.
+
+    `memory_mb` is that of all functions that have one, each with one version: the one before it goes with the next
+    update of its stack (docs/decisions/0021).
+    """
+    return {"lambda.snapshot_gb_second": memory_mb / _MEGABYTES_OF_A_GIGABYTE * SECONDS}
+
+
+def restored_snapshots(starts: float, memory_mb: int) -> Quantities:
+    """AWS Lambda pricing, SnapStart: each environment that starts from a snapshot, by the GB of its memory."""
+    return {"lambda.snapshot_restored_gb": starts * memory_mb / _MEGABYTES_OF_A_GIGABYTE}
 
 
 def write_units(items: float, item_bytes: int) -> Quantities:

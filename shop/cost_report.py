@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from shop import cost, cost_plain, cost_stage, synthesis
-from shop.cost import Durations, Lever, Line, Load, Prices
+from shop.cost import Durations, Lever, Line, Load
 from shop.cost_formulas import DAYS
 from shop.cost_stage import Stage
 from shop.output import note, print_table
+from shop.prices import Prices, read_prices
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "cost.md"
 PAGE_STAGES: Final = ("dev", "prod")
@@ -68,7 +69,7 @@ def estimate(stage: str, load: Load, context: Sequence[str] = (), *, free_tier: 
 
 def price(stage: Stage, load: Load, *, free_tier: bool = False) -> Estimate:
     """Price a stage. Raises ShopError where something has no price."""
-    prices, durations = cost.read_prices(), cost.read_durations()
+    prices, durations = read_prices(), cost.read_durations()
     work = durations.functions
     return Estimate(
         stage=stage,

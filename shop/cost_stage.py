@@ -19,7 +19,7 @@ PRICED: Final[Mapping[str, str]] = {
     "AWS::EC2::FlowLog": "log lines",
     "AWS::KMS::Key": "each, with its rotations, and requests",
     "AWS::Lambda::EventSourceMapping": "the receives of its pollers",
-    "AWS::Lambda::Function": "requests, GB-seconds, log lines, traces",
+    "AWS::Lambda::Function": "requests, GB-seconds, snapshots, log lines, traces",
     "AWS::Logs::LogGroup": "its retention",
     "AWS::RDS::DBInstance": "hours and storage",
     "AWS::S3::Bucket": "requests and storage",
@@ -84,6 +84,8 @@ class Function:
     architecture: str
     """`arm64` or `x86_64`."""
     traced: bool
+    has_snapshot: bool
+    """Whether its environments start from a snapshot instead of by its imports."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class System:
     """People subscribed to what the system announces; those who get its alarms are not counted."""
     log_retention_days: int
     restorable_tables: int
+    snapshot_mb: int
+    """The memory of all functions that have a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,7 @@ def _function(properties: Mapping[str, Any]) -> Function:
         memory_mb=int(properties["MemorySize"]),
         architecture=str(properties["Architectures"][0]),
         traced=properties.get("TracingConfig", {}).get("Mode") == "Active",
+        has_snapshot=properties.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
     )
 
 
@@ -236,6 +241,7 @@ def _system(resources: Mapping[str, Any]) -> System:
         properties.get("RetentionInDays", _FOR_EVER_DAYS) for _, properties in _of(resources, "Logs::LogGroup")
     ]
     mappings = [properties for _, properties in _of(resources, "Lambda::EventSourceMapping")]
+    functions = [_function(properties) for _, properties in _of(resources, "Lambda::Function")]
     return System(
         alarms=sum(_metrics_of(alarm) for _, alarm in _of(resources, "CloudWatch::Alarm")),
         dashboards=_count(resources, "CloudWatch::Dashboard"),
@@ -251,6 +257,7 @@ def _system(resources: Mapping[str, Any]) -> System:
         emails=_emails(resources),
         log_retention_days=max(map(int, retentions), default=0),
         restorable_tables=_count(resources, "DynamoDB::Table", has="PointInTimeRecoverySpecification"),
+        snapshot_mb=sum(function.memory_mb for function in functions if function.has_snapshot),
     )
 
 

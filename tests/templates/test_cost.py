@@ -5,6 +5,7 @@ Settings that change little are changed in a copy of the templates: another synt
 
 import copy
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,10 +18,11 @@ from shop.cost import Load, Usage
 from shop.cost_formulas import DAYS
 from shop.cost_stage import FREE, PRICED, Stage
 from shop.errors import ShopError
-from shop.target import ORDER_PIPELINE
+from shop.prices import read_prices
+from shop.target import ORDER_PIPELINE, ORDER_SERVICE
 from tests.templates.synthesis import Template, resources, synthesise, the_only
 
-PRICES = cost.read_prices()
+PRICES = read_prices()
 WORK = cost.read_durations().functions
 LOAD = Load(orders=1_000_000, service_requests=1_000_000, images=10_000, months=3)
 
@@ -102,6 +104,33 @@ def test_a_key_of_the_stack_s_own_for_queues_is_billed_with_its_requests() -> No
     assert after["kms.request"] > before["kms.request"]
 
 
+def test_a_service_that_starts_from_snapshots_is_billed_for_them_and_not_for_its_imports() -> None:
+    templates = dev_templates()
+    the_only(templates["dev-order-service"], "AWS::Lambda::Function", "OrderService")["SnapStart"] = {
+        "ApplyOn": "PublishedVersions"
+    }
+    load = Load(orders=1, service_requests=1_000, reports=0)
+    before, after = bill(stage_of("dev"), load), bill(cost_stage.read("dev", templates), load)
+    # 512 MB, all month; 1,000 requests in 4,380 periods of ten minutes find no environment in exp(-0.228) = 0.796.
+    assert after["lambda.snapshot_gb_second"] == 0.5 * 2_628_000
+    assert after["lambda.snapshot_restored_gb"] == pytest.approx(0.5 * 796, rel=1e-3)
+    assert not before.keys() & {"lambda.snapshot_gb_second", "lambda.snapshot_restored_gb"}
+    without_imports = 0.5 * 796 * math.ceil(WORK["order_service"].cold_cpu_ms * 1_769 / 512) / 1_000
+    saved = before["lambda.gb_second_arm64"] - after["lambda.gb_second_arm64"]
+    assert saved == pytest.approx(without_imports, rel=1e-3)
+
+
+def test_a_kept_snapshot_costs_about_two_dollars_a_month_though_nobody_calls() -> None:
+    templates = dev_templates()
+    the_only(templates["dev-order-service"], "AWS::Lambda::Function", "OrderService")["SnapStart"] = {
+        "ApplyOn": "PublishedVersions"
+    }
+    idle = cost.bill(cost.usages(cost_stage.read("dev", templates), Load(orders=1), WORK), PRICES)
+    kept = [line for line in idle if line.price == "lambda.snapshot_gb_second"]
+    assert [(line.system, line.driver) for line in kept] == [(ORDER_SERVICE, cost.IDLE)]
+    assert cost.total(kept) == pytest.approx(1.977, abs=0.001)
+
+
 def test_a_size_of_ones_own_is_billed_like_the_largest_that_ships() -> None:
     two = stage_of("dev")
     three = replace(
@@ -175,8 +204,12 @@ def test_every_price_is_used_and_says_where_it_is_from() -> None:
     usages += [lever.usage(usage) for lever in cost.LEVERS for usage in usages]
     usages += cost_plain.usages(LOAD)
     used = {name for usage in usages for name, quantity in usage.quantities.items() if quantity}
-    # A size to choose, what nothing uses of the lab's gateway, and mail, which nobody gets by default.
-    assert PRICES.prices.keys() - used == {"rds.db.t4g.medium", "vpc.nat_gateway_gb", "sns.email"}
+    # A size and a start to choose, what nothing uses of the lab's gateway, and mail, which nobody gets by default.
+    not_by_default = {"rds.db.t4g.medium", "lambda.snapshot_gb_second", "lambda.snapshot_restored_gb"}
+    assert PRICES.prices.keys() - used == {*not_by_default, "vpc.nat_gateway_gb", "sns.email"}
+    read_in = {source for price in PRICES.prices.values() for source in price.read_in}
+    assert read_in == PRICES.sources.keys()
+    assert all(price.read_in for price in PRICES.prices.values())
     assert all(price.page.startswith("https://aws.amazon.com/") for price in PRICES.prices.values())
     assert all(price.price > 0 for price in PRICES.prices.values())
 

@@ -64,6 +64,14 @@ def test_lambda_bills_the_start_of_runs_that_find_no_environment() -> None:
     assert daily["lambda.gb_second_x86_64"] == pytest.approx(30 * 1.1)
 
 
+def test_snapshots_are_billed_by_the_memory_that_is_kept_and_restored() -> None:
+    # The pricing page's example is a GB for the 2,678,400 s of a month of 31 days, restored 74,400 times.
+    assert aws.kept_snapshots(1_024) == {"lambda.snapshot_gb_second": 2_628_000}
+    assert aws.restored_snapshots(74_400, 1_024) == {"lambda.snapshot_restored_gb": 74_400}
+    assert aws.restored_snapshots(4, 512) == {"lambda.snapshot_restored_gb": 2}
+    assert aws.kept_snapshots(0) == {"lambda.snapshot_gb_second": 0}
+
+
 @pytest.mark.parametrize(("size", "units"), [(1, 1), (1_024, 1), (1_025, 2), (4_096, 4)])
 def test_a_write_unit_is_a_kilobyte(size: int, units: int) -> None:
     assert aws.write_units(10, size) == {"dynamodb.write_request_unit": 10 * units}
