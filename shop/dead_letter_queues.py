@@ -1,7 +1,7 @@
 """All dead-letter queues of a stage by name, and which of their messages a command is about."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,14 @@ from shop.target import Target
 
 _PIPELINE: Final = {ORDERS, ANNOUNCEMENTS}
 _REPORT: Final = {SALES, REPORTS, SCHEDULE}
+_EDITABLE: Final = {ORDERS, SALES}
+_PURPOSES: Final = {
+    ORDERS: "orders that were not stored",
+    ANNOUNCEMENTS: "batches of stored orders that were not announced",
+    SALES: "sales that were not recorded for the report",
+    REPORTS: "reports that failed",
+    SCHEDULE: "reports that were not started",
+}
 _PERIOD: Final = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -89,14 +97,35 @@ def parse_since(text: str, now: datetime) -> datetime:
     raise ShopError(f"--since: {text!r} is no time such as 2026-11-26T09:15:00Z, 30m, 2h or 3d")
 
 
+def purpose(place: Place) -> str:
+    """Return what ends in a dead-letter queue, for a person."""
+    if place.size is not None:
+        return f"images of which the {place.size.name} could not be made"
+    return _PURPOSES[place.queue.name]
+
+
+def takes_edits(place: Place) -> bool:
+    """Whether a message of the queue may be changed as it is sent back."""
+    return place.queue.name in _EDITABLE
+
+
 def find(stage: str, names: Sequence[str] = ()) -> list[Place]:
     """Return a stage's dead-letter queues, only those of these names where any is given.
 
     Where no name is given, a system that is not deployed beside the order pipeline is left out, and a note says so.
     Raises ShopError as `target.find` does, and for a name that no queue has.
     """
+
+    def look(system: str) -> Target:
+        return report.find(stage) if system == target.SALES_REPORT else target.find(stage, system)
+
+    return find_by(look, names)
+
+
+def find_by(look: Callable[[str], Target], names: Sequence[str] = ()) -> list[Place]:
+    """Return dead-letter queues as `find` does, of the stage whose systems `look` gives by their names."""
     wanted = set(names)
-    found = [place for place in _places(stage, wanted) if not wanted or place.queue.name in wanted]
+    found = [place for place in _places(look, wanted) if not wanted or place.queue.name in wanted]
     missing = wanted - {place.queue.name for place in found}
     if missing:
         known = ", ".join((ORDERS, ANNOUNCEMENTS, SALES, REPORTS, SCHEDULE))
@@ -104,17 +133,17 @@ def find(stage: str, names: Sequence[str] = ()) -> list[Place]:
     return found
 
 
-def _places(stage: str, wanted: set[str]) -> Iterator[Place]:
+def _places(look: Callable[[str], Target], wanted: set[str]) -> Iterator[Place]:
     if not wanted or wanted & _PIPELINE:
-        yield from _pipeline(stage)
-    for name, of_others, places in (
-        ("sales report", _PIPELINE | wanted - _REPORT, _sales),
-        ("images", _PIPELINE | _REPORT, _images),
+        yield from _pipeline(look(target.ORDER_PIPELINE))
+    for name, system, of_others, places in (
+        ("sales report", target.SALES_REPORT, _PIPELINE | wanted - _REPORT, _sales),
+        ("images", target.IMAGE_FANOUT, _PIPELINE | _REPORT, _images),
     ):
         if wanted and wanted <= of_others:
             continue
         try:
-            yield from places(stage)
+            yield from places(look(system))
         except ShopError as error:
             if wanted:
                 raise
@@ -122,18 +151,16 @@ def _places(stage: str, wanted: set[str]) -> Iterator[Place]:
             note(f"without the dead-letter queues of the {name}: {error}")
 
 
-def _pipeline(stage: str) -> list[Place]:
-    where = target.find(stage)
+def _pipeline(where: Target) -> list[Place]:
     return [Place(queue, where) for queue in order_queues(where)]
 
 
-def _sales(stage: str) -> list[Place]:
-    where = report.find(stage)
+def _sales(where: Target) -> list[Place]:
     return [Place(queue, where) for queue in sales_queues(where)]
 
 
-def _images(stage: str) -> list[Place]:
-    opened = images.open_images(target.find(stage, target.IMAGE_FANOUT))
+def _images(where: Target) -> list[Place]:
+    opened = images.open_images(where)
     return [Place(queue, opened.where, size) for queue, size in zip(image_queues(opened), opened.sizes, strict=True)]
 
 

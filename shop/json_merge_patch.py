@@ -14,6 +14,8 @@ import msgspec
 _NOT_XML: Final = re.compile("[\ufffe\uffff]")
 """Characters that SQS refuses (those that XML 1.0 cannot hold) and that a JSON encoder leaves as they are."""
 
+_ABSENT: Final = object()
+
 Patch = Mapping[str, Any]
 
 
@@ -42,6 +44,54 @@ def edit(text: str, patch: Patch) -> str:
     except UnicodeEncodeError:
         raise NotEditable("holds half of a surrogate pair, which is no character") from None
     return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", edited)
+
+
+def difference(before: str, after: str) -> Patch:
+    """Return the merge patch that makes one JSON object of another, numbers as the tokens that `after` has.
+
+    `3.5` and `3.50` are different tokens. Empty where nothing differs but white space and the members' sequence, which
+    a merge patch does not say. Raises NotEditable where one of the texts is no JSON object or repeats a key, and where
+    a member would have to become null: a merge patch removes what it says is null (RFC 7396, section 1).
+    """
+    try:
+        return _difference(_object(before, "before the change it "), _object(after), ())
+    except RecursionError:
+        raise NotEditable("is nested too deeply") from None
+
+
+def _object(text: str, when: str = "") -> dict[str, Any]:
+    try:
+        document = _decode(text)
+    except NotEditable as error:
+        raise NotEditable(f"{when}{error}") from None
+    if not isinstance(document, dict):
+        raise NotEditable(f"{when}is not a JSON object")
+    return document
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    patch: dict[str, Any] = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        was = before.get(name, _ABSENT)
+        if _same(was, value):
+            continue
+        here = (*path, name)
+        if value is None:
+            raise NotEditable(f"cannot make {json.dumps('.'.join(here))} null: a merge patch removes what is null")
+        if isinstance(value, dict):
+            patch[name] = _difference(was if isinstance(was, dict) else {}, value, here)
+        else:
+            patch[name] = value
+    return patch
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same; not by `==` alone, by which `true` in Python is a number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(one) is type(other) and bool(one == other)
 
 
 def _merge(document: Any, patch: Any) -> Any:

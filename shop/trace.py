@@ -160,7 +160,7 @@ def trace(target: Target, wanted: str, since: datetime, now: datetime) -> list[W
 def _unknown(sources: Sources, wanted: str, waiting: int) -> str:
     said = (
         f"{wanted} is unknown in stage {sources.target.stage}: not in the table, not in the orders' dead-letter queue, "
-        f"and in no log since {_utc(sources.since)} (--since looks further back; new lines take a few seconds)"
+        f"and in no log since {utc_text(sources.since)} (--since looks further back; new lines take a few seconds)"
     )
     # Of an order that is refused the log has the message id alone, until the dead-letter queue shows the rest.
     return f"{said}; it may be in what waits: {_on_queue(waiting)}, which are not looked into" if waiting else said
@@ -168,18 +168,27 @@ def _unknown(sources: Sources, wanted: str, waiting: int) -> str:
 
 def _sources(target: Target, since: datetime, now: datetime) -> Sources:
     names = physical_ids(target.client("cloudformation"), target.stack, "AWS::Logs::LogGroup")
-    groups = {name: API for name in names if _ACCESS_LOGS in name}
-    groups[group_of(target, target.output("OrderProcessorFunctionName"))] = PROCESSOR
-    groups[group_of(target, target.output("OrderNotifierFunctionName"))] = NOTIFIER
+    workers = worker_groups(target)
+    groups = {**{name: API for name in names if _ACCESS_LOGS in name}, **workers}
+    return Sources(target, groups, RECORDER in workers.values(), since, now)
+
+
+def worker_groups(target: Target) -> dict[str, str]:
+    """Return the log groups of the functions that an order passes: name → step, in the order's sequence.
+
+    Without the recorder where sales are not recorded in this stage, and a note says so.
+    """
+    groups = {
+        group_of(target, target.output("OrderProcessorFunctionName")): PROCESSOR,
+        group_of(target, target.output("OrderNotifierFunctionName")): NOTIFIER,
+    }
     recorder = _recorder(target)
-    if recorder:
-        groups[recorder] = RECORDER
-    return Sources(target, groups, recorder is not None, since, now)
+    return {**groups, recorder: RECORDER} if recorder else groups
 
 
 def _recorder(target: Target) -> str | None:
     try:
-        report = targets.find(target.stage, targets.SALES_REPORT)
+        report = targets.at(target, targets.SALES_REPORT)
     except ShopError as error:
         note(f"without the recording of sales: {error}")
         return None
@@ -324,7 +333,7 @@ def _steps(found: _Evidence) -> Iterator[Step]:
     before: datetime | None = None
     for at, where, what in sorted(told, key=lambda each: (each[0], _SEQUENCE.index(each[1]))):
         ms = None if before is None else round((at - before).total_seconds() * 1000)
-        yield Step(_utc(at), where, what, ms)
+        yield Step(utc_text(at), where, what, ms)
         before = at
 
 
@@ -398,7 +407,8 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _utc(moment: datetime) -> str:
+def utc_text(moment: datetime) -> str:
+    """Return a moment as RFC 3339 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

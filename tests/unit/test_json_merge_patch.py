@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop.json_merge_patch import NotEditable, edit, read_patch
+from shop.json_merge_patch import NotEditable, difference, edit, read_patch
 
 # RFC 7396, appendix A: those of the examples whose original and result are objects.
 EXAMPLES = [
@@ -62,3 +62,54 @@ def test_what_cannot_be_edited_is_refused(body: str, why: str) -> None:
 def test_a_patch_must_be_an_object() -> None:
     with pytest.raises(NotEditable, match="is not a JSON object"):
         read_patch("3")
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)
+
+
+@given(before=OBJECTS, after=OBJECTS)
+def test_a_difference_makes_one_object_of_the_other(before: Any, after: Any) -> None:
+    patch = difference(json.dumps(before), json.dumps(after))
+    assert json.loads(edit(json.dumps(before), patch)) == after
+    assert bool(patch) == (json.dumps(before, sort_keys=True) != json.dumps(after, sort_keys=True))
+
+
+def test_a_difference_keeps_the_digits_that_were_typed() -> None:
+    before = '{"price_per_item": "err", "quantity": 2.0, "product": "Tea"}'
+    after = '{"price_per_item": 3.50, "quantity": 2, "product": "Tea"}'
+    assert edit(before, difference(before, after)) == '{"price_per_item":3.50,"quantity":2,"product":"Tea"}'
+    assert edit('{"a": 3.5}', difference('{"a": 3.5}', '{"a": 3.50}')) == '{"a":3.50}'
+
+
+def test_white_space_and_sequence_are_no_difference() -> None:
+    assert difference('{"a": 1, "b": [null]}', '{\n "b": [null],\n "a": 1}') == {}
+
+
+@pytest.mark.parametrize("before", ['{"a": {"b": 1}}', '{"a": {}}', '{"a": 1}', "{}"])
+def test_nothing_can_be_made_null(before: str) -> None:
+    with pytest.raises(NotEditable, match=r'cannot make "a\.b" null'):
+        difference(before, '{"a": {"b": null}}')
+
+
+def test_what_is_null_may_stay_and_go() -> None:
+    before = '{"a": null, "b": null}'
+    assert edit(before, difference(before, '{"b": null, "c": 1}')) == '{"b":null,"c":1}'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("tea", "{}", "before the change it is not JSON"),
+        ('{"a": 1, "a": 2}', "{}", "before the change it has the key"),
+        ("{}", "{", "is not JSON"),
+        ("{}", "[]", "is not a JSON object"),
+    ],
+)
+def test_what_has_no_difference_is_refused(before: str, after: str, why: str) -> None:
+    with pytest.raises(NotEditable, match=f"^{why}"):
+        difference(before, after)

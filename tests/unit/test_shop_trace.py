@@ -93,7 +93,7 @@ def dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     with mock_aws():
         deployed = shop_stack.deploy()
         found = replace(deployed, outputs={**deployed.outputs, **names})
-        monkeypatch.setattr(target, "find", lambda *_: found)
+        monkeypatch.setattr(target, "at", lambda *_: found)
         monkeypatch.setattr(trace, "group_of", lambda _, name: f"group of {name}")
         monkeypatch.setattr(trace, "physical_ids", lambda *_: ["group of api", "group of others"])
         monkeypatch.setattr(trace, "_ACCESS_LOGS", "api")
@@ -166,10 +166,10 @@ def test_of_an_order_older_than_the_search_nothing_is_said_to_be_missing(dev: Ta
 def test_a_stage_without_sales_reports_misses_no_recording(
     dev: Target, written: Logs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def find(*_: str) -> Target:
+    def at(*_: object) -> Target:
         raise ShopError("stack dev-sales-report not found")
 
-    monkeypatch.setattr(target, "find", find)
+    monkeypatch.setattr(target, "at", at)
     written.stored(200)
     written.batch(450, "notifier", IDS)
     assert look(dev, "m-1")[0].now == "Stored and announced."
