@@ -36,7 +36,7 @@ WHEELS := UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --dry-run --target 
 	--only-binary :all: --requirement requirements.txt --requirement requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset test test-fast lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench bench-loop loadtest memory-report scaling-tables cost-tables rds-certificates clean
+.PHONY: help setup demo up down status reset test test-fast screenshots lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench bench-loop loadtest memory-report scaling-tables cost-tables rds-certificates clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -60,9 +60,9 @@ status: ## what runs on this machine
 reset: ## stop the local cloud and forget all that is in it
 	@$(HAS_VENV); $(IN_VENV) -m shop reset
 
-test: setup ## all tests; the integration tests start a local cloud of their own
+test: setup ## all tests; the integration and browser tests start local clouds of their own
 	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
-	@$(IN_VENV) -m pytest --numprocesses $(CLOUDS) --dist loadfile tests/integration
+	@$(IN_VENV) -m pytest --numprocesses $(CLOUDS) --dist loadfile tests/integration tests/browser
 
 test-fast: lint ## lint, unit tests and template tests
 	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates

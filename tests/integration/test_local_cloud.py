@@ -11,13 +11,14 @@ import subprocess
 import urllib.error
 import urllib.request
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from shop.local import clients, emulator, mailbox, process
+from shop.local import clients, console_page, emulator, mailbox, process
 from shop.local import cloud as local_cloud
 from shop.local.paths import Paths
 from tests.polling import eventually
@@ -48,6 +49,8 @@ def test_status_tells_what_runs(cloud: Cloud, cloud_folder: Path) -> None:
     assert status.cloud == cloud
     assert cloud.endpoint_url == f"https://localhost:{status.port}"
     assert "local-order-pipeline" in status.stacks
+    assert status.console is not None
+    assert cloud.console_url == f"http://localhost:{status.console.port}/"
     assert Path(cloud.log_file).is_file()
 
 
@@ -63,6 +66,7 @@ def test_cloud_json_has_what_a_client_needs_and_is_private(cloud: Cloud, cloud_f
         "ca_bundle": cloud.ca_bundle,
         "log_file": cloud.log_file,
         "stage": "local",
+        "console_url": cloud.console_url,
     }
 
 
@@ -183,6 +187,33 @@ def test_up_again_changes_nothing(own_folder: Path) -> None:
     assert said == ["The stacks are deployed and unchanged"]
 
 
+def test_a_cloud_of_an_older_checkout_is_read_and_gets_its_console_page(own_folder: Path) -> None:
+    description = own_folder / "cloud.json"
+    before = local_cloud.status(own_folder)
+    assert before.cloud is not None
+    assert before.console is not None
+    written = json.loads(description.read_text())
+    assert written.pop("console_url") == console_page.url(before.console)
+    description.write_text(json.dumps(written))
+    assert local_cloud.status(own_folder).cloud == replace(before.cloud, console_url=None)
+    assert local_cloud.up(own_folder, port=None, progress=_quiet) == before.cloud
+
+
+def test_a_console_page_that_does_not_start_stops_nothing_else(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console_page.stop(Paths(own_folder))
+    said: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(console_page, "_START_SECONDS", 0.0)
+        patched.setattr(console_page, "_ANSWER_SECONDS", 0.001)
+        cloud = local_cloud.up(own_folder, port=None, progress=said.append)
+    assert cloud.console_url is None
+    assert [line for line in said if line.startswith("The console page does not start: it did not answer in 0 s")]
+    assert local_cloud.status(own_folder).cloud == cloud
+    assert local_cloud.up(own_folder, port=None, progress=_quiet).console_url
+
+
 def test_another_port_than_the_running_clouds_is_refused(own_folder: Path) -> None:
     with pytest.raises(emulator.EmulatorError, match="already runs on"):
         local_cloud.up(own_folder, port=process.any_free_port(), progress=_quiet)
@@ -218,6 +249,8 @@ def test_down_stops_everything_and_is_harmless_when_repeated(own_folder: Path) -
     assert not local_cloud.status(own_folder).running
     assert not (own_folder / "cloud.json").exists()
     assert not Paths(own_folder).pid_file.exists()
+    assert local_cloud.status(own_folder).console is None
+    assert not Paths(own_folder).console_pid.exists()
     assert local_cloud.down(own_folder, progress=_quiet) is False
 
 
