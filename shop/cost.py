@@ -362,13 +362,17 @@ def units(lines: Iterable[Line], load: Load) -> dict[str, float]:
 def savings(
     stage: Stage, load: Load, work: Mapping[str, Work], prices: Prices, *, free_tier: bool = False
 ) -> list[tuple[Lever, float]]:
-    """The levers that save something, in dollars a month, each pulled alone, the biggest one first."""
+    """The levers that save something, in dollars a month, each pulled alone, the biggest one first.
+
+    Those that save the same, to the cent, are in the order of their names.
+    """
     now = total(bill(usages(stage, load, work), prices, free_tier=free_tier))
     found = []
     for lever in LEVERS:
         changed = map(lever.usage, usages(lever.stage(stage), load, work))
         found.append((lever, now - total(bill(changed, prices, free_tier=free_tier))))
-    return sorted((each for each in found if each[1] >= _WORTH_NAMING), key=lambda each: -each[1])
+    worth_it = (each for each in found if each[1] >= _WORTH_NAMING)
+    return sorted(worth_it, key=lambda each: (-round(each[1], 2), each[0].name))
 
 
 _WORTH_NAMING: Final = 0.005
