@@ -1,12 +1,13 @@
 """What e-mail subscribers got: the local cloud keeps a copy, in an AWS account only the subscribers have it."""
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from shop.errors import ShopError
 from shop.local import mailbox as local_mailbox
 from shop.local.mailbox import Mail
 from shop.names import construct_name
-from shop.output import moment, printable, shorten
+from shop.output import encode_line, moment, printable, shorten
 from shop.target import Target
 
 if TYPE_CHECKING:
@@ -28,9 +29,31 @@ def read(target: Target) -> list[Mail]:
     raise ShopError(f"SNS keeps no copy of what {topic} sent; {describe(subscriptions(target.client('sns'), topic))}")
 
 
+def count(target: Target) -> int:
+    """Return how many messages the local cloud's mailbox holds, which is cheap to ask where `read` is not."""
+    return local_mailbox.count(target.client("sqs"))
+
+
+def topic_name(mail: Mail) -> str:
+    """Return the short name of the topic that a mail came by."""
+    return construct_name(mail.topic.rsplit(":", 1)[-1])
+
+
+def order_id(mail: Mail) -> str | None:
+    """Return the id of the order that a mail announces; None for any other mail."""
+    is_announcement = mail.attributes.get("event") == "order.created"
+    return mail.attributes.get("deduplication_id") if is_announcement else None
+
+
+def identity(mail: Mail) -> str:
+    """Return a name for a mail that is the same at every reading: mails of equal content and moment share it."""
+    parts = (mail.topic, mail.received_at, mail.subject, mail.message, mail.attributes)
+    return f"mail-{hashlib.sha256(encode_line(parts)).hexdigest()[:16]}"
+
+
 def lines(mail: Mail) -> list[str]:
     """Return a mail as lines for a person: when it came, the topic's short name and the subject; then the message."""
-    topic = construct_name(mail.topic.rsplit(":", 1)[-1])
+    topic = topic_name(mail)
     message = [f"    {shorten(line, LONGEST_LINE)}" for line in mail.message.splitlines()]
     left_out = ["    … (--json has the whole message)"] if len(message) > MOST_LINES else []
     heading = "  ".join(filter(None, (moment(mail.received_at), topic, mail.subject)))

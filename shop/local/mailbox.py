@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from mypy_boto3_sqs.client import SQSClient
+
     from shop.local.cloud import Cloud
 
 _QUEUE_NAME = "serverless-shop-mailbox"
@@ -84,6 +86,13 @@ def restore(cloud: Cloud, file: Path) -> None:
 def read(cloud: Cloud) -> list[Mail]:
     """All announcements since the cloud was reset, oldest first. Raises MailboxError where it does not answer."""
     return parse(_messages(cloud))
+
+
+def count(sqs: SQSClient) -> int:
+    """How many messages the mailbox holds; a mail that was delivered twice counts twice."""
+    url = sqs.get_queue_url(QueueName=_QUEUE_NAME)["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+    return int(found["ApproximateNumberOfMessages"])
 
 
 def _saved(file: Path) -> list[str]:
