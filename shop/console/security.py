@@ -23,12 +23,14 @@ R = TypeVar("R")
 
 _HOSTS: Final = ("localhost", "127.0.0.1")
 _SAFE: Final = ("GET", "HEAD")
-_COOKIE: Final = "shop_console"
+_OWN_SITES: Final = ("same-origin", "none")
+"""Fetch Metadata (W3C), Sec-Fetch-Site: asked for by the page itself, or by a person in the address bar."""
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # To itself it may say where it came from: without, browsers send `Origin: null` with some forms (Fetch, 3.2).
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -41,25 +43,43 @@ def protect(app: Flask) -> None:
 
 
 def _check() -> Answer | None:
-    host = urlsplit(f"//{request.host}").hostname
-    if host not in _HOSTS:
-        abort(HTTPStatus.FORBIDDEN, f"this page is at localhost only, not at {host}")
+    if _host_name() not in _HOSTS:
+        abort(HTTPStatus.FORBIDDEN, "this page is at 127.0.0.1 and localhost only: the request names another host")
+    if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITES and not _follows_a_link():
+        abort(HTTPStatus.FORBIDDEN, "only this page itself may ask: the request comes from another site")
     if request.method not in _SAFE and request.headers.get("Origin") != request.host_url.rstrip("/"):
         abort(HTTPStatus.FORBIDDEN, "only this page itself may change anything: the request has another origin")
     return _check_token(stage.current().token)
 
 
+def _host_name() -> str | None:
+    try:
+        return urlsplit(f"//{request.host}").hostname
+    except ValueError:  # such as a bracket that nothing closes
+        return None
+
+
+def _follows_a_link() -> bool:
+    """Whether a person opens the page from elsewhere; only the page: what its panels answer is for the page alone."""
+    return request.method in _SAFE and request.path == "/" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+
+
 def _check_token(token: str | None) -> Answer | None:
     if token is None:
         return None
-    if _is(token, request.args.get("token")):
+    if request.method in _SAFE and _is(token, request.args.get("token")):
         # Out of the address at once: that is in the browser's history and on the screen.
         answer = redirect("/")
-        answer.set_cookie(_COOKIE, token, httponly=True, samesite="Strict")
+        answer.set_cookie(_cookie(), token, httponly=True, samesite="Strict")
         return answer
-    if not _is(token, request.cookies.get(_COOKIE)):
+    if not _is(token, request.cookies.get(_cookie())):
         abort(HTTPStatus.FORBIDDEN, "open the address that the command printed: it has the token that is missing here")
     return None
+
+
+def _cookie() -> str:
+    """The cookie's name: cookies know no ports (RFC 6265, 8.5), and a person may look at several stages at once."""
+    return f"shop_console_{request.server[1] if request.server else ''}"
 
 
 def _is(token: str, given: str | None) -> bool:
@@ -67,8 +87,9 @@ def _is(token: str, given: str | None) -> bool:
 
 
 def _close(response: Response) -> Response:
-    response.headers.update(_HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
+    # A view may be stricter than the page, with what it shows of others.
+    for name, value in {**_HEADERS, "Cache-Control": "no-store"}.items():
+        response.headers.setdefault(name, value)
     return response
 
 

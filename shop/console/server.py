@@ -18,7 +18,8 @@ THREADS = 8
 def serve(stage: str, *, port: int | None, allow_actions: bool, say: Callable[[str], None]) -> None:
     """Serve a stage's page until interrupted, and say at which address; a free port without `port`.
 
-    Raises ShopError for a stage that is not known, and where the port is taken.
+    Ends with KeyboardInterrupt. Raises ShopError for a stage that is not known, or that nobody can ask for want of
+    credentials, and where the port is taken.
     """
     target.check_stage(stage)
     if port is not None and not process.is_free(port):
@@ -26,8 +27,13 @@ def serve(stage: str, *, port: int | None, allow_actions: bool, say: Callable[[s
     local = stage == target.LOCAL
     # The local cloud is open to all users of this machine as it is; a stage on AWS is open to who has credentials.
     token = None if local else secrets.token_urlsafe(32)
-    app = create_app(Console(stage, may_act=local or allow_actions, token=token))
+    console = Console(stage, may_act=local or allow_actions, token=token)
+    if not local:
+        console.connect()
+    app = create_app(console)
     chosen = port or process.any_free_port()
     server = create_server(app, host=process.HOST, port=chosen, threads=THREADS, ident="")
-    say(f"http://localhost:{chosen}/" + (f"?token={token}" if token else ""))
+    # By its number: another user's program may listen to what `localhost` names first, ::1, and would get the token.
+    say(f"http://{process.HOST}:{chosen}/" + (f"?token={token}" if token else ""))
     server.run()
+    raise KeyboardInterrupt  # the one thing that ends it, and keeps to itself
