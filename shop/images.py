@@ -5,7 +5,8 @@ sizes and their limits of the functions' environment, the suffixes of the bucket
 its key without the prefix that originals have, such as `mugs/red.jpg` for `ingest/mugs/red.jpg`.
 """
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ CONNECTIONS: Final = 16
 """Requests at a time where many images are asked for or sent."""
 ORIGINAL: Final = "original"
 ALL: Final = "all"
+MOST_READ: Final = 5_000
+"""Names, of which the newest are looked for: five requests to S3."""
 _MISSING: Final = {"404", "NoSuchKey", "NotFound"}
 """What S3 says of an object that is not there; a HEAD has no body, so only the status says it."""
 
@@ -171,9 +174,22 @@ class Listing(NamedTuple):
 def list_images(images: Images, limit: int) -> Listing:
     """Return the first `limit` originals by name (UTF-8 order, as S3 sorts them) and what was made of each."""
     originals = list(islice(_originals(images), limit + 1))
+    return Listing(_with_sizes(images, originals[:limit]), len(originals) > limit)
+
+
+def list_newest(images: Images, limit: int) -> Listing:
+    """Return the `limit` originals that were uploaded last, the newest first, and what was made of each.
+
+    S3 lists by name only, so all names have to be read; of more than `MOST_READ` only the first are.
+    """
+    originals = list(islice(_originals(images), MOST_READ))
+    newest = heapq.nlargest(limit, originals, key=lambda original: original["LastModified"])
+    return Listing(_with_sizes(images, newest), len(originals) > limit)
+
+
+def _with_sizes(images: Images, originals: Sequence[Mapping[str, Any]]) -> list[Image]:
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        found = list(threads.map(lambda original: _image(images, original), originals[:limit]))
-    return Listing(found, len(originals) > limit)
+        return list(threads.map(lambda original: _image(images, original), originals))
 
 
 def _originals(images: Images) -> Iterator[Mapping[str, Any]]:

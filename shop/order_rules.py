@@ -15,21 +15,56 @@ from order_notifier.announcement import announce  # noqa: E402
 from sales_recorder.sale import read_sale  # noqa: E402
 from shared.entries import batches  # noqa: E402
 from shared.order_items import StoredOrder, from_item  # noqa: E402
+from shared.order_rules import (  # noqa: E402
+    CUSTOMER_ID,
+    FIELDS,
+    LONGEST_CUSTOMER_ID,
+    LONGEST_PRODUCT,
+    ORDER_DATE,
+    ORDER_ID,
+    PRICE,
+    PRODUCT,
+    QUANTITY,
+    REQUIRED_FIELDS,
+    check_date_time,
+    check_id,
+    check_length,
+    parse_price,
+    parse_quantity,
+    quoted,
+)
 from shared.orders import InvalidOrder, Order, decode_order  # noqa: E402
 from shared.report_days import InvalidEvent, read_day  # noqa: E402
-from shared.shop_days import day_of, parse_day  # noqa: E402
+from shared.shop_days import day_of, parse_day, today  # noqa: E402
 
 __all__ = [
+    "CUSTOMER_ID",
+    "FIELDS",
+    "LONGEST_CUSTOMER_ID",
+    "LONGEST_PRODUCT",
+    "ORDER_DATE",
+    "ORDER_ID",
+    "PRICE",
+    "PRODUCT",
+    "QUANTITY",
+    "REQUIRED_FIELDS",
     "InvalidEvent",
     "InvalidOrder",
     "Order",
     "StoredOrder",
     "announce",
     "batches",
+    "check_date_time",
+    "check_id",
+    "check_length",
     "day_of",
     "decode_order",
     "from_item",
     "parse_day",
+    "parse_price",
+    "parse_quantity",
+    "quoted",
     "read_day",
     "read_sale",
+    "today",
 ]

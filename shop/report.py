@@ -3,9 +3,12 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from botocore.config import Config
@@ -59,8 +62,20 @@ def find(stage: str) -> Target:
 
     Where a local cloud is without it for want of a MariaDB server, the error says so.
     """
-    try:
+    with _missing_database_named(stage):
         return target.find(stage, target.SALES_REPORT)
+
+
+def at(connection: Target) -> Target:
+    """Return the target of the sales report of a stage that `target.connect` gave; raise ShopError as `find` does."""
+    with _missing_database_named(connection.stage):
+        return target.at(connection, target.SALES_REPORT)
+
+
+@contextmanager
+def _missing_database_named(stage: str) -> Iterator[None]:
+    try:
+        yield
     except ShopError:
         if stage == target.LOCAL and _runs_without_database():
             raise ShopError(NO_DATABASE) from None
@@ -73,6 +88,24 @@ def _runs_without_database() -> bool:
     except ShopError:
         return False
     return not database.is_available()
+
+
+def time_zone(where: Target) -> ZoneInfo:
+    """Return the zone whose days the reports are of: the deployed function's, as the settings may have changed."""
+    functions: LambdaClient = where.client("lambda")
+    found = functions.get_function_configuration(FunctionName=where.output("SalesReportFunctionName"))
+    return ZoneInfo(found["Environment"]["Variables"]["SHOP_TIME_ZONE"])
+
+
+def command(stage: str, verb: str, arguments: str) -> str:
+    """Return the command line that does something with a stage's reports."""
+    option = "" if stage == target.LOCAL else f" --stage {stage}"
+    return f"python -m shop report {verb} {arguments}{option}"
+
+
+def csv_key(day: str) -> str:
+    """Return the key of a day's newest report in the bucket of reports."""
+    return f"reports/{day}.csv"
 
 
 def check_day(text: str) -> str:
@@ -113,16 +146,15 @@ def fetch(where: Target, day: str) -> bytes:
 
     Raises ShopError for what is no day, and where no report of that day was made.
     """
-    key = f"reports/{check_day(day)}.csv"
+    key = csv_key(check_day(day))
     s3: S3Client = where.client("s3")
     try:
         return s3.get_object(Bucket=where.output("SalesReportsBucketName"), Key=key)["Body"].read()
     except ClientError as error:
         if error.response["Error"].get("Code") != "NoSuchKey":
             raise
-        option = "" if where.stage == target.LOCAL else f" --stage {where.stage}"
-        command = f"python -m shop report run --date {day}{option}"
-        raise ShopError(f"no report of {day} was made in stage {where.stage}: {command} makes it") from None
+        advice = command(where.stage, "run", f"--date {day}")
+        raise ShopError(f"no report of {day} was made in stage {where.stage}: {advice} makes it") from None
 
 
 def read_rows(data: bytes) -> list[dict[str, Any]]:

@@ -76,6 +76,10 @@ class _Clients:
                 self._found[key] = Target.client(target, service)
             return self._found[key]
 
+    def make(self, target: Target, service: str, config: "Config") -> Any:
+        with self._lock:
+            return Target.client(target, service, config)
+
 
 @dataclass(frozen=True)
 class _Shared(Target):
@@ -84,7 +88,7 @@ class _Shared(Target):
     clients: _Clients = field(default_factory=_Clients, repr=False)
 
     def client(self, service: str, config: "Config | None" = None) -> Any:
-        return super().client(service, config) if config else self.clients.get(self, service)
+        return self.clients.make(self, service, config) if config else self.clients.get(self, service)
 
 
 def install(app: "Flask", console: Console) -> None:
