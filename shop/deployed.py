@@ -1,7 +1,7 @@
 """What CloudFormation knows of a stage: its stacks, and the resources that they have."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
@@ -35,19 +35,35 @@ def deleted_stacks(cloudformation: "CloudFormationClient", stage: str) -> list[M
     return [stack for stack in found if _is_of(stack, stage)]
 
 
-def resources(cloudformation: "CloudFormationClient", stack: str, *, deleted: bool = False) -> list[tuple[str, str]]:
-    """Return the type, such as `AWS::SQS::Queue`, and the name (queues: the URL) of each resource that a stack has.
+class Resource(NamedTuple):
+    """A resource of a stack."""
 
-    With `deleted` also of those that it had. A stack that is deleted itself goes by its id.
+    kind: str
+    """Such as `AWS::SQS::Queue`."""
+    logical_id: str
+    """In the stack's template."""
+    name: str
+    """The physical id: mostly a name, of a queue the URL, of a topic the ARN."""
+
+
+def listed(cloudformation: "CloudFormationClient", stack: str, *, deleted: bool = False) -> list[Resource]:
+    """Return the resources that a stack has; with `deleted` also those that it had.
+
+    A stack that is deleted itself goes by its id.
     """
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     found = [resource for page in pages for resource in page["StackResourceSummaries"]]
     # A resource whose creation failed has no physical id, and one that was deleted is still listed.
     return [
-        (resource["ResourceType"], resource["PhysicalResourceId"])
+        Resource(resource["ResourceType"], resource["LogicalResourceId"], resource["PhysicalResourceId"])
         for resource in found
         if resource.get("PhysicalResourceId") and (deleted or resource["ResourceStatus"] != "DELETE_COMPLETE")
     ]
+
+
+def resources(cloudformation: "CloudFormationClient", stack: str, *, deleted: bool = False) -> list[tuple[str, str]]:
+    """Return the type and the name (queues: the URL) of each resource that a stack has; `deleted` as for `listed`."""
+    return [(resource.kind, resource.name) for resource in listed(cloudformation, stack, deleted=deleted)]
 
 
 def physical_ids(cloudformation: "CloudFormationClient", stack: str, resource_type: str) -> list[str]:

@@ -6,7 +6,6 @@ What is drawn is in `shop.template_graph`; here it gets names and shapes. What a
 Mermaid's flowchart syntax ("Flowcharts - Basic Syntax"), which GitHub shows.
 """
 
-import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from shop.errors import ShopError
 from shop.local import tools
+from shop.names import logical_name
 from shop.synthesis import synthesise
 from shop.template_graph import DEPLOYMENT, Edge, Key, Shop, Template, edges, load
 
@@ -45,9 +45,6 @@ _SHAPES: Final = {
     "AWS::Scheduler::Schedule": '(["{}"])',
 }
 _OUTSIDE: Final = '(["{}"])'
-
-_HASH: Final = re.compile(r"[0-9A-F]{8}(?:[0-9a-f]{32})?\Z")
-"""What the CDK puts behind a construct's path to make a logical id."""
 
 
 class DiagramError(ShopError):
@@ -118,7 +115,7 @@ def _in_sequence(shop: Shop, keys: Iterable[Key], stack: str | None) -> list[Key
 def _name(key: Key) -> str:
     """The construct's name: the logical id without its hash and, where the CDK puts them there, stage and stack."""
     stack, logical_id = key
-    return _HASH.sub("", logical_id).removeprefix(f"{STAGE}-{stack}".replace("-", ""))
+    return logical_name(logical_id).removeprefix(f"{STAGE}-{stack}".replace("-", ""))
 
 
 def _identifiers(keys: Iterable[Key]) -> dict[Key, str]:
