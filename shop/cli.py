@@ -326,6 +326,42 @@ def trace_order(
         say(way.now + "\n")
 
 
+@orders_app.command("latest")
+def show_latest_orders(
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="How far back to read the logs.")] = "1h",
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many orders.")] = 25,
+    stage: Stage = "local",
+    as_json: Json = False,
+) -> None:
+    """Show the orders that came last, newest first, and how far each has got."""
+    from datetime import UTC, datetime
+
+    from shop import latest_orders, target
+    from shop.dead_letter_queues import parse_since
+    from shop.output import print_json, print_table
+
+    where = target.find(stage)
+    found = latest_orders.follow(where, parse_since(since, datetime.now(UTC))).look(where.client("logs"), limit)
+    if as_json:
+        print_json(found)
+        return
+    columns = ("accepted", "orderID", "message id", "what became of it")
+    print_table("Latest orders", columns, map(latest_orders.row, found), give_way=("what became of it",))
+
+
+@orders_app.command("key")
+def show_api_key(stage: Stage = "local", as_json: Json = False) -> None:
+    """Print the API key that POST /orders wants as the header x-api-key; it is a secret."""
+    from shop import orders, target
+    from shop.output import print_json, say
+
+    key = orders.api_key(target.find(stage))
+    if as_json:
+        print_json({"key": key})
+    else:
+        say(key)
+
+
 @orders_app.command("simulate")
 def simulate_orders(
     stage: Stage = "local",

@@ -81,8 +81,9 @@ class LatestOrders:
         with self._lock:
             for group, step in self.groups.items():
                 self._take(logs, group, step)
-            newest = sorted(self._tries.items(), key=lambda each: each[1][0], reverse=True)
-            self._tries = dict(reversed(newest[:_MOST_KEPT]))
+            # Those of one batch have one time; their rows must not change places from look to look.
+            newest = sorted(self._tries.items(), key=lambda each: (each[1][0], each[0]), reverse=True)
+            self._tries = dict(newest[:_MOST_KEPT])
             while len(self._steps) > _MOST_STEPS:
                 del self._steps[next(iter(self._steps))]
             return [self._order(message_id, *found) for message_id, found in newest[:limit]]

@@ -4,6 +4,7 @@ A body is sent byte for byte as it was written. This module never parses an orde
 become 3.5, a repeated key would vanish, and what the person asked to have tested would not be what was sent.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from shop import http_client
 from shop.errors import ShopError
 from shop.http_client import Backoff, LostAnswerError, UnreachableError
 from shop.output import field_rows, shorten
-from shop.target import Target
+from shop.target import LOCAL, Target
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -160,11 +161,32 @@ def read_answer(order_id: str | None, status: int, body: bytes) -> Answer:
     return Answer(order_id, status, None, shorten(str(said), 500))
 
 
+def api_key(target: Target) -> str:
+    """Return the secret that `POST /orders` wants as the header `x-api-key`."""
+    return http_client.api_key(target, "OrdersApiKeyId")
+
+
 def open_api(target: Target, connections: int) -> OrdersApi:
     """Return the target's orders API with the API key that `OrdersApiKeyId` names."""
     url = target.output("OrdersEndpoint")
-    key = http_client.api_key(target, "OrdersApiKeyId")
-    return OrdersApi(url, key, http_client.open_pool(target, url, connections))
+    return OrdersApi(url, api_key(target), http_client.open_pool(target, url, connections))
+
+
+def curl(target: Target, body: str) -> str | None:
+    """Return the command of a POSIX shell, run in the project's folder, that sends this body byte for byte.
+
+    It has the API key fetched as it runs, so that it may be shown. None where no shell can: an argument has no NUL.
+    """
+    if "\0" in body:
+        return None
+    stage = "" if target.stage == LOCAL else f" --stage {shlex.quote(target.stage)}"
+    trusted = f" --cacert {shlex.quote(target.ca_bundle)}" if target.ca_bundle else ""
+    return (
+        f"curl -sS {shlex.quote(target.output('OrdersEndpoint'))}{trusted}"
+        f' -H "x-api-key: $(.venv/bin/python -m shop orders key{stage})"'
+        # Not --data-binary: that would send a file in place of a body that begins with "@".
+        f" -H 'content-type: application/json' --data-raw {shlex.quote(body)}"
+    )
 
 
 def place(

@@ -1,15 +1,174 @@
-"""The panel `dead_letters`."""
+"""The panel `dead_letters`: how deep each dead-letter queue is, what is in one and why, and the way back from there.
 
-from typing import Final
+Only depths are polled. To look at messages is to receive them, which raises their receive counts, so it takes a click.
+Nothing is deleted here but what was sent: `dlq purge` keeps a file of what it deletes.
+"""
 
-from flask import Blueprint, render_template
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from threading import Lock
+from typing import Any, Final
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask.blueprints import BlueprintSetupState
+
+from shop import dead_letter_queues, redrive
+from shop.console import stage
+from shop.console.security import action
+from shop.dead_letter_queues import Filters, Place, purpose, takes_edits
+from shop.dead_letters import HOLD_SECONDS
+from shop.errors import ShopError
+from shop.health import depth
+from shop.insights import ID
+from shop.json_merge_patch import NotEditable, Patch, difference, read_patch
+from shop.local.cloud import Cloud
+from shop.redrive import Outcome, Redrive
 
 TITLE: Final = "Dead letters"
-LIVE: Final = True
+LIVE: Final = False
 blueprint = Blueprint("dead_letters", __name__)
+
+_STATE: Final = "shop_console_dead_letters"
+_MOST_SHOWN: Final = 50
+_FOUND_FOR_SECONDS: Final = 60.0
+"""Which queues there are changes with a deployment only, and to find out takes a call for each function."""
+
+
+@dataclass
+class _State:
+    """The queues of the stage, as they were found last."""
+
+    places: list[Place] = field(default_factory=list)
+    cloud: Cloud | None = None
+    until: float = 0.0
+    lock: Lock = field(default_factory=Lock)
+
+
+@blueprint.record
+def _install(setup: BlueprintSetupState) -> None:
+    setup.app.extensions[_STATE] = _State()
+
+
+def _places() -> list[Place]:
+    state: _State = current_app.extensions[_STATE]
+    cloud = stage.current().connect().cloud
+    with state.lock:
+        if not state.places or cloud != state.cloud or time.monotonic() > state.until:
+            state.places = dead_letter_queues.find_by(stage.current().find)
+            state.cloud, state.until = cloud, time.monotonic() + _FOUND_FOR_SECONDS
+        return state.places
+
+
+def _place(name: str) -> Place:
+    for place in _places():
+        if place.queue.name == name:
+            return place
+    raise ShopError(f"no dead-letter queue is called {name!r}")
 
 
 @blueprint.get("/")
 def panel() -> str:
-    """The panel as it is now."""
+    """The panel; its queues are asked for by themselves."""
     return render_template("dead_letters.html")
+
+
+@blueprint.get("/queues")
+def queues() -> str:
+    """Each queue, what ends in it and how deep it is."""
+    found = [(place, purpose(place), depth(place.where.client("sqs"), place.queue.url)) for place in _places()]
+    return render_template("dead_letters_queues.html", found=found)
+
+
+@blueprint.post("/messages")
+def messages() -> str:
+    """What a queue holds, and why; not by GET, because another site could ask for that."""
+    place = _place(request.form.get("queue", ""))
+    letters = dead_letter_queues.read_letters([place], Filters(), _MOST_SHOWN)
+    return render_template(
+        "dead_letters_messages.html",
+        place=place,
+        letters=[(letter, _form(place, letter.message_id, letter.body)) for letter in letters],
+        editable=takes_edits(place),
+        most=_MOST_SHOWN,
+        hold_seconds=HOLD_SECONDS,
+        all_form={"queue": place.queue.name, "patch": "", "error": None, "editable": takes_edits(place)},
+    )
+
+
+def _form(place: Place, message_id: str, original: str, typed: str | None = None) -> dict[str, Any]:
+    """One message's form; `fixed` is why its body cannot be edited."""
+    fixed = None
+    try:
+        read_patch(original)
+    except NotEditable as error:
+        fixed = str(error)
+    return {
+        "queue": place.queue.name,
+        "message_id": message_id,
+        "original": original,
+        "body": original if typed is None else typed,
+        "editable": takes_edits(place) and fixed is None,
+        "fixed": fixed if takes_edits(place) else None,
+        "error": None,
+    }
+
+
+@blueprint.post("/redrive")
+@action
+def redrive_one() -> Response:
+    """Send one message back, its body edited where it was; without `go` only say what would become of it."""
+    place = _place(request.form.get("queue", ""))
+    message_id, original = request.form.get("message_id", ""), request.form.get("original", "")
+    if not ID.fullmatch(message_id):
+        raise ShopError(f"{message_id!r} is no message id")
+    form = _form(place, message_id, original, request.form.get("body"))
+    target = f"#letter-{message_id}"
+    try:
+        patch = _patch(form)
+    except NotEditable as error:
+        return _redrawn(target, "dead_letters_form.html", form={**form, "error": f"the body {error}"})
+    outcomes = _redrive(place, Filters((place.queue.name,), ids=frozenset({message_id})), patch)
+    return _redrawn(target, "dead_letters_form.html", form=form, outcomes=outcomes, **_told(outcomes))
+
+
+def _patch(form: Mapping[str, Any]) -> Patch | None:
+    """What the person changed; None where that is nothing, so that the message goes back byte for byte."""
+    if form["body"] == form["original"]:
+        return None
+    return difference(form["original"], form["body"]) or None
+
+
+@blueprint.post("/redrive-all")
+@action
+def redrive_all() -> Response:
+    """Send all of a queue back, changed by a merge patch if there is one; without `go` only say what would happen."""
+    place = _place(request.form.get("queue", ""))
+    typed = request.form.get("patch", "").strip()
+    form = {"queue": place.queue.name, "patch": typed, "error": None, "editable": takes_edits(place)}
+    try:
+        patch = read_patch(typed) if typed else None
+    except NotEditable as error:
+        return _redrawn("#redrive-all", "dead_letters_all.html", all_form={**form, "error": f"the patch {error}"})
+    outcomes = _redrive(place, Filters((place.queue.name,)), patch)
+    return _redrawn("#redrive-all", "dead_letters_all.html", all_form=form, outcomes=outcomes, **_told(outcomes))
+
+
+def _redrive(place: Place, filters: Filters, patch: Patch | None) -> list[Outcome]:
+    act = redrive.run if "go" in request.form else redrive.plan
+    return act([place], Redrive(filters, patch))
+
+
+def _told(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {"asked": True, "done": bool(outcomes) and all(outcome.state == "sent" for outcome in outcomes)}
+
+
+def _redrawn(target: str, template: str, **shown: Any) -> Response:
+    """A form once more, with what came of it; what else goes wrong stands beside it, where the form says."""
+    form = shown.get("form") or shown["all_form"]
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if form["error"] else HTTPStatus.OK
+    answer = make_response(render_template(template, hold_seconds=HOLD_SECONDS, **shown), status)
+    answer.headers["HX-Retarget"] = target
+    answer.headers["HX-Reswap"] = "outerHTML"
+    return answer

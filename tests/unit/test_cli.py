@@ -101,6 +101,8 @@ def test_a_cloud_that_is_down_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_p
         "images get x",
         "logs OrderProcessor",
         "orders trace A-1",
+        "orders latest",
+        "orders key",
     )
     for command in commands:
         result = run(*command.split(), "--json")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import threading
 import time
 from decimal import Decimal
@@ -17,6 +18,7 @@ from shop import orders
 from shop.errors import ShopError
 from shop.http_client import Backoff
 from shop.orders import Answer, OrdersApi
+from shop.target import Target
 from tests.unit.http_server import Reply, Server, serving
 
 ACCEPTED = Reply(202, b'{"messageId": "m-1"}')
@@ -256,3 +258,23 @@ def test_a_simulator_that_raised_is_an_error(payload: bytes, reason: str) -> Non
     with pytest.raises(ShopError) as caught:
         orders.simulate(_Simulator(payload, "Unhandled"), {})  # type: ignore[arg-type]
     assert str(caught.value) == f"the order simulator failed: {reason}"
+
+
+@pytest.mark.parametrize("body", ["@/etc/passwd", "it's $(id) `id` \\ \"\n🍰", '{"price_per_item": 3.50}', "", "-d"])
+def test_a_curl_command_sends_the_body_as_it_is_and_holds_no_key(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    session = boto3.Session("key", "secret", region_name="eu-central-1")
+    target = Target("dev", {"OrdersEndpoint": "https://x/v1/orders"}, session, None)
+    command = orders.curl(target, body)
+    assert command is not None
+    # The shell alone reads it; a function stands for curl, so that its arguments can be seen.
+    script = "curl() { printf '%s\\0' \"$@\"; }; " + command.replace("$(.venv/bin/python", "$(echo .venv/bin/python")
+    words = subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout.decode().split("\0")
+    assert words[words.index("--data-raw") + 1] == body
+    assert "x-api-key: .venv/bin/python -m shop orders key --stage dev" in words
+    assert words[:2] == ["-sS", "https://x/v1/orders"]
+
+
+def test_no_shell_can_send_a_nul() -> None:
+    session = boto3.Session("key", "secret", region_name="eu-central-1")
+    assert orders.curl(Target("dev", {"OrdersEndpoint": "https://x"}, session, None), "a\0b") is None
