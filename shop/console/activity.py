@@ -39,7 +39,7 @@ _FRESH_SHARE: Final = 0.5
 
 _NOTIFIER: Final = Key(ORDER_PIPELINE, "OrderNotifier")
 _ORDER_TOPIC: Final = Key(ORDER_PIPELINE, "OrderTopic")
-_REPORT: Final = "platform.report"
+_REPORT: Final = '"platform.report"'
 
 
 @dataclass(frozen=True)
