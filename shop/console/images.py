@@ -53,7 +53,9 @@ def upload() -> Response:
         given = request.files.get("picture")
     except RequestEntityTooLarge:
         most = current_app.config["MAX_CONTENT_LENGTH"] // 1024**2
-        return _refuse(f"is larger than {most} MB, the most that this page takes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return _refuse(
+            f"the picture is larger than {most} MB, the most that this page takes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        )
     if given is None or not given.filename:
         return _refuse("choose a picture first")
     try:
@@ -63,9 +65,9 @@ def upload() -> Response:
     images = _open()
     try:
         job = stage.current().jobs.start(_JOB, lambda progress: _send(images, file, progress))
-    except ShopError:
+    except ShopError as error:
         shutil.rmtree(file.parent)
-        raise
+        return _refuse(str(error), job=stage.current().jobs.last(_JOB))
     return make_response(render_template("images_work.html", images=images, job=job))
 
 
@@ -161,8 +163,10 @@ def _opened() -> Images:
     return kept if kept is not None and kept.where.cloud == stage.current().connect().cloud else _open()
 
 
-def _refuse(line: str, status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> Response:
-    return make_response(render_template("images_work.html", images=_opened(), refusal=line), status)
+def _refuse(
+    line: str, status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY, job: Job[Upload] | None = None
+) -> Response:
+    return make_response(render_template("images_work.html", images=_opened(), refusal=line, job=job), status)
 
 
 def _keep(given: "FileStorage", filename: str) -> Path:

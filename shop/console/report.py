@@ -59,7 +59,10 @@ def run() -> Response:
     if error:
         return _render(day, HTTPStatus.UNPROCESSABLE_ENTITY, field_error=error)
     where = _where()
-    stage.current().jobs.start(_JOB, lambda _: report.run(where, day))
+    try:
+        stage.current().jobs.start(_JOB, lambda _: report.run(where, day))
+    except ShopError as refusal:
+        return _render(day, HTTPStatus.UNPROCESSABLE_ENTITY, running=True, alert=str(refusal))
     return _render(day, running=True)
 
 
