@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
@@ -171,7 +171,7 @@ def _refuse(
 
 def _keep(given: "FileStorage", filename: str) -> Path:
     """Write what a browser sent to a folder of its own, under its own name; raise OSError where that cannot be."""
-    own = PurePosixPath(filename.replace("\\", "/").replace("\0", "")).name
+    own = Path(filename.replace("\0", "")).name
     folder = Path(tempfile.mkdtemp(prefix="shop-upload-"))
     try:
         given.save(folder / own)
