@@ -117,6 +117,9 @@ lock: setup ## resolve requirements*.in and the functions' anew
 audit-dependencies: setup ## look for known vulnerabilities in all that is pinned
 	@$(IN_VENV) -m shop.dependency_audit
 
+screenshots: setup ## take the pictures of the console page in docs/images/ anew, on a local cloud of its own
+	@PYTHONPATH=lambdas $(IN_VENV) -m tests.browser.screenshots
+
 licences: setup ## write docs/licences.md anew from what is installed
 	@$(IN_VENV) -m shop.licences
 

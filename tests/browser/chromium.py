@@ -35,10 +35,9 @@ def find() -> str | None:
 @contextmanager
 def launched(program: str) -> Iterator[Browser]:
     """A headless browser for as long as the context lasts."""
-    # As root Chromium refuses to start with its sandbox; what it is shown here is the project's own page.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=Path(program), args=options)
+        # Its sandbox does not start as root and in many a container; all that is opened here is the project's own page.
+        browser = playwright.chromium.launch(executable_path=Path(program), chromium_sandbox=False)
         try:
             yield browser
         finally:
