@@ -9,7 +9,6 @@ from typing import Final
 from shop import orders
 from shop.order_form import body
 from shop.order_rules import CUSTOMER_ID, ORDER_ID, PRICE, PRODUCT, QUANTITY
-from shop.output import plural
 from shop.target import Target
 
 CONNECTIONS: Final = 8
@@ -30,7 +29,7 @@ class Sent:
     """Why the last one was refused."""
 
     def __str__(self) -> str:
-        said = f"{plural(self.accepted, 'order')} accepted, {self.refused:,} refused"
+        said = f"{self.accepted:,} accepted, {self.refused:,} refused"
         return said if self.refusal is None else f"{said}: {self.refusal}"
 
 

@@ -100,7 +100,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 def purpose(place: Place) -> str:
     """Return what ends in a dead-letter queue, for a person."""
     if place.size is not None:
-        return f"images of which the {place.size.name} could not be made"
+        return f"images that could not be made in the size {place.size.name}"
     return _PURPOSES[place.queue.name]
 
 

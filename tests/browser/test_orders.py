@@ -118,7 +118,7 @@ def test_many_orders_are_simulated_and_sent_in_a_burst(panel: Locator) -> None:
 
     panel.get_by_label("Orders to the API at once").fill("60")
     panel.get_by_role("button", name="Burst").click()
-    expect(panel.locator("#burst-progress")).to_contain_text("Done: 60 sent, 60 orders accepted, 0 refused")
+    expect(panel.locator("#burst-progress")).to_contain_text("Done: 60 sent, 60 accepted, 0 refused")
     axe(panel.page, "#orders")
 
 

@@ -38,4 +38,4 @@ def test_every_order_is_sent_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [just for just, _ in told] == [40, 40, 10]
     assert [so_far.accepted + so_far.refused for _, so_far in told] == [40, 80, 90]
     assert result == told[-1][1] == Sent(81, 9, "Too Many")
-    assert str(result) == "81 orders accepted, 9 refused: Too Many"
+    assert str(result) == "81 accepted, 9 refused: Too Many"

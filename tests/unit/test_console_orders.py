@@ -1,0 +1,232 @@
+"""The panel `orders`: what a person types comes back with what is wrong with it, or is sent as it was typed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto import mock_aws
+
+from shop import latest_orders, orders, trace
+from shop.errors import ShopError
+from shop.target import Target
+from shop.trace import Step, Way
+from tests.polling import eventually
+from tests.unit import shop_stack
+from tests.unit.console_panels import OWN, KnownStage, browse, parse, text
+from tests.unit.http_server import Reply, Server, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+TYPED = {"orderID": "A-1", "product": "Caffè <Latte>", "quantity": "2", "price_per_item": "3.50"}
+KEY = "the-secret-key-of-the-stage"
+
+
+@pytest.fixture
+def api() -> Iterator[Server]:
+    """An orders API that refuses what has no product."""
+
+    def answer(_: int, body: bytes) -> Reply:
+        if b'"product"' in body:
+            return Reply(202, b'{"messageId": "m-1"}')
+        return Reply(400, b'{"message": "<b>product</b> is missing"}')
+
+    with serving(answer) as server:
+        yield server
+
+
+@pytest.fixture
+def dev(api: Server) -> Iterator[Target]:
+    with mock_aws():
+        deployed = shop_stack.deploy()
+        key = deployed.client("apigateway").create_api_key(value=KEY)["id"]
+        yield replace(deployed, outputs={**deployed.outputs, "OrdersEndpoint": api.url, "OrdersApiKeyId": key})
+
+
+@pytest.fixture
+def browser(dev: Target) -> FlaskClient:
+    return browse(KnownStage({"order-pipeline": dev}, "dev"))
+
+
+def post(browser: FlaskClient, path: str, **form: str) -> TestResponse:
+    return browser.post(f"/orders/{path}", data=form, headers=OWN)
+
+
+def values(answer: TestResponse) -> dict[str, str]:
+    return {field.get("name", ""): field.get("value", "") for field in parse(answer.text).iter("input")}
+
+
+def test_what_was_typed_is_what_is_sent(browser: FlaskClient, api: Server) -> None:
+    answer = post(browser, "place", **TYPED)
+    assert answer.status_code == HTTPStatus.OK
+    assert [body.decode() for body in api.bodies] == [
+        '{"orderID": "A-1", "product": "Caffè <Latte>", "quantity": 2, "price_per_item": 3.50}'
+    ]
+    page = parse(answer.text)
+    assert text(page, ".//p[@class='done']").startswith("202 accepted, message m-1")
+    [trace_button] = page.findall(".//p/button")
+    assert trace_button.get("hx-get") == "/orders/trace?id=m-1"
+    assert api.bodies[0].decode() in text(page, ".//code")
+    assert "orders key --stage dev" in text(page, ".//code")
+    assert KEY not in answer.text
+    assert {name: value for name, value in values(answer).items() if value} == TYPED
+
+
+def test_a_broken_rule_stands_beside_its_field_and_nothing_is_sent(browser: FlaskClient, api: Server) -> None:
+    typed = {**TYPED, "quantity": "2.0", "price_per_item": '"><script>'}
+    answer = post(browser, "place", **typed)
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert answer.headers["HX-Retarget"] == "#place-order"
+    assert api.bodies == []
+    page = parse(answer.text)
+    wrong = {field.get("name"): field for field in page.iter("input") if field.get("aria-invalid") == "true"}
+    assert set(wrong) == {"quantity", "price_per_item"}
+    for field in wrong.values():
+        assert text(page, f".//*[@id='{field.get('aria-describedby')}']")
+    assert text(page, ".//*[@id='order-quantity-error']") == "2.0 is not an integer"
+    assert {name: value for name, value in values(answer).items() if value} == typed
+    assert page.findall(".//script") == []
+    assert len(page.findall(".//*[@autofocus]")) == 1
+
+
+def test_a_wrong_order_is_sent_where_that_is_wanted(browser: FlaskClient, api: Server) -> None:
+    answer = post(browser, "place", quantity="2.0", anyway="yes")
+    assert api.bodies == [b'{"quantity": 2.0}']
+    assert text(parse(answer.text), ".//*[@role='alert']") == "400 not accepted: <b>product</b> is missing"
+
+
+@pytest.mark.parametrize("body", ['{"product": 1,\n"product": 1E2}', "no JSON", "", '"product" 🍰 \0'])
+def test_any_body_is_sent_as_it_is(browser: FlaskClient, api: Server, body: str) -> None:
+    answer = post(browser, "raw", body=body)
+    assert api.bodies == [body.encode()]
+    said = text(parse(answer.text))
+    assert said.startswith("202 accepted, message m-1" if "product" in body else "400 not accepted: ")
+    assert ("curl -sS" in said) == ("\0" not in body)
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "wrong"),
+    [
+        ("0", "", "count"),
+        ("10001", "", "count"),
+        ("many", "0.5", "count"),
+        ("٣", "", "count"),
+        ("9" * 5000, "", "count"),
+        ("5", "2", "error_rate"),
+        ("5", "nan", "error_rate"),
+        ("5", "often", "error_rate"),
+    ],
+)
+def test_the_simulator_is_asked_for_what_it_can_do(browser: FlaskClient, count: str, rate: str, wrong: str) -> None:
+    answer = post(browser, "simulate", count=count, error_rate=rate)
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    [field] = [each for each in parse(answer.text).iter("input") if each.get("aria-invalid") == "true"]
+    assert field.get("name") == wrong
+    assert values(answer) == {"count": count, "error_rate": rate}
+
+
+def test_the_simulator_gets_what_was_typed(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[dict[str, Any]] = []
+
+    def simulate(_: Target, event: dict[str, Any]) -> dict[str, Any]:
+        events.append(event)
+        if event["count"] == 13:
+            raise ShopError("the order simulator failed: no luck")
+        return {"sent": event["count"], "invalid": 1}
+
+    monkeypatch.setattr(orders, "simulate", simulate)
+    answer = post(browser, "simulate", count=" 1000 ", error_rate="0.25")
+    assert text(parse(answer.text), ".//*[@role='status']") == "1,000 orders sent, 1 of them invalid"
+    post(browser, "simulate", count="5", error_rate="")
+    assert events == [{"count": 1000, "error_rate": 0.25}, {"count": 5}]
+    failed = post(browser, "simulate", count="13", error_rate="")
+    assert failed.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert text(parse(failed.text), ".//*[@role='alert']") == "the order simulator failed: no luck"
+    assert "HX-Retarget" not in failed.headers  # beside the form, which stays
+
+
+def test_a_burst_goes_on_in_the_background_and_tells_how_far_it_is(browser: FlaskClient, api: Server) -> None:
+    wrong = post(browser, "burst", count="5001")
+    assert wrong.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert api.bodies == []
+
+    started = parse(post(browser, "burst", count="50").text)
+    assert text(started, ".//label[@for='burst-bar']") == "Burst of 50 orders"
+
+    def done() -> bool:
+        page = parse(browser.get("/orders/burst").text)
+        [progress] = page.findall(".//*[@id='burst-progress']")
+        is_done = "Done: 50 sent, 50 accepted, 0 refused" in text(page)
+        # The page asks again as long as the burst goes on.
+        assert ("hx-get" in progress.attrib) != is_done
+        return is_done
+
+    eventually(done)
+    assert len({json.loads(body)["orderID"] for body in api.bodies}) == 50
+
+
+def test_the_way_of_an_order_is_shown(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(_: Target, wanted: str, since: datetime, now: datetime) -> list[Way]:
+        assert (now - since).days == 1
+        if wanted != "A-1":
+            raise ShopError(f"{wanted} is unknown")
+        steps = [Step("2026-11-26T09:15:00.112Z", "API", "accepted (202)", None)]
+        steps.append(Step("2026-11-26T09:15:01.346Z", "processor", "stored", 1234))
+        return [Way("m-1", "A-1", None, steps, "stored", "Stored.")]
+
+    monkeypatch.setattr(trace, "trace", find)
+    page = parse(browser.get("/orders/trace?id=%20A-1").text)
+    assert text(page, ".//caption") == "Order A-1, message m-1"
+    cells = [["".join(cell.itertext()).strip() for cell in row] for row in page.findall(".//tbody/tr")]
+    assert cells == [["09:15:00.112", "", "API", "accepted (202)"], ["09:15:01.346", "1,234", "processor", "stored"]]
+    assert "Stored." in text(page)
+    unknown = browser.get("/orders/trace?id=%3Cb%3E")
+    assert unknown.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert text(parse(unknown.text), ".//*[@role='alert']") == "<b> is unknown"
+
+
+def test_the_latest_orders_are_read_by_one_reader(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    found = latest_orders.LatestOrder("2026-11-26T09:15:00.112Z", "m-1", "A-1", "stored", "", ("announced",))
+    wrong = replace(found, message_id="m-2", orderID=None, outcome="invalid order", detail="quantity: <>", steps=())
+
+    class Reader:
+        def look(self, _: object) -> list[latest_orders.LatestOrder]:
+            return [found, wrong]
+
+    def follow(*_: object) -> Reader:
+        made.append(None)
+        return Reader()
+
+    monkeypatch.setattr(latest_orders, "follow", follow)
+    browser.get("/orders/latest")
+    page = parse(browser.get("/orders/latest").text)
+    assert len(made) == 1
+    assert text(page, ".//*[@id='latest-m-1']") == "09:15:00 A-1 stored, announced m-1 Trace"
+    assert text(page, ".//*[@id='latest-m-2']") == "09:15:00 - invalid order: quantity: <> m-2 Trace"
+    [button] = page.findall(".//*[@id='latest-m-2']//button")
+    assert (button.get("hx-get"), button.get("aria-label")) == ("/orders/trace?id=m-2", "Trace m-2")
+
+
+def test_a_stage_shown_read_only_has_no_forms_and_takes_none(dev: Target, api: Server) -> None:
+    browser = browse(KnownStage({"order-pipeline": dev}, "dev", may_act=False))
+    page = parse(browser.get("/orders/").text)
+    assert [form.get("hx-post") for form in page.iter("form")] == [None]
+    for path in ("place", "raw", "simulate", "burst"):
+        refused = post(browser, path, **TYPED, body="{}", count="5")
+        assert refused.status_code == HTTPStatus.FORBIDDEN
+        assert "read-only" in text(parse(refused.text), ".//*[@role='alert']")
+    assert api.bodies == []
+
+
+def test_the_panel_has_its_forms_where_it_may_act(browser: FlaskClient) -> None:
+    posts = {form.get("hx-post") for form in parse(browser.get("/orders/").text).iter("form")}
+    assert posts == {None, "/orders/place", "/orders/raw", "/orders/simulate", "/orders/burst"}
