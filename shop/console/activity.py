@@ -56,6 +56,12 @@ class Figure:
     """Whether it was smaller at the look before."""
 
     @property
+    def text(self) -> str:
+        """As a person says it."""
+        noun = self.label.removesuffix("s") if self.count == 1 else self.label
+        return f"{self.count:,} {noun}"
+
+    @property
     def is_alarming(self) -> bool:
         """Whether a person should see it at once."""
         return self.is_bad and self.count > 0

@@ -144,8 +144,8 @@ def test_queues_and_tables_have_their_figures(stage: Stage) -> None:
     target.client("dynamodb").put_item(TableName=resource(stage, TABLE), Item={"orderID": {"S": "A"}})
     root = panel(Stage())
     assert text(by_id(root, f"row-{QUEUE.id}")) == "OrdersQueue Order pipeline queue 3 waiting, 1 in flight"
-    assert text(by_id(root, f"row-{TABLE.id}")) == "OrdersTable Order pipeline table 1 items"
-    assert by_id(root, QUEUE.id).get("aria-label") == "OrdersQueue, queue: 3 waiting, 1 in flight"
+    assert text(by_id(root, f"row-{TABLE.id}")) == "OrdersTable Order pipeline table 1 item"
+    assert by_id(root, QUEUE.id).get("aria-label") == "queue OrdersQueue: 3 waiting, 1 in flight"
 
 
 def test_dead_letters_stand_out_and_lead_to_their_panel(stage: Stage) -> None:
@@ -154,8 +154,8 @@ def test_dead_letters_stand_out_and_lead_to_their_panel(stage: Stage) -> None:
     stage.connect().client("sqs").send_message(QueueUrl=resource(stage, DEAD_LETTERS), MessageBody="x")
     found = by_id(panel(Stage()), DEAD_LETTERS.id)
     assert (found.tag, found.get("href")) == ("a", "#dead_letters")
-    assert "1 dead letters" in str(found.get("aria-label"))
-    assert "!" in text(found)
+    assert "1 dead letter," in str(found.get("aria-label"))
+    assert found.find(".//*[@class='warning']") is not None
 
 
 def test_missing_stacks_are_named_and_the_others_are_shown(stage: Stage) -> None:
