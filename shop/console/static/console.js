@@ -1,5 +1,5 @@
 // What htmx has no attribute for: to say that the console itself is gone, and that it is back; and not to ask again
-// and again while nobody looks, since on AWS each look costs calls.
+// and again while nobody looks, since on AWS each look costs calls; and to leave open what is open.
 "use strict";
 
 const offline = () => document.getElementById("offline");
@@ -15,3 +15,6 @@ document.addEventListener("htmx:afterRequest", (event) => {
   offline().hidden = true;
   filled.add(event.detail.elt);
 });
+
+// What a person has opened stays open when its panel is refreshed: the server does not know of it.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.localName === "details");
