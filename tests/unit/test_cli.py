@@ -165,6 +165,34 @@ def test_status_says_whether_the_database_runs(monkeypatch: pytest.MonkeyPatch, 
     assert json.loads(run("status", "--json").stdout)["database"]["pid"] == pid
 
 
+PAGE = health.ConsolePage(99, "http://localhost:4580/", "/console.log")
+
+
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        (PAGE, "console http://localhost:4580/ (pid 99, log /console.log)"),
+        (None, "console does not run (make up starts it)"),
+    ],
+)
+def test_status_says_where_the_console_page_is(
+    monkeypatch: pytest.MonkeyPatch, page: health.ConsolePage | None, shown: str
+) -> None:
+    found = Health("local", True, 77, "https://localhost:1", "/log", [], [], None, page)
+    monkeypatch.setattr(health, "check", lambda _: found)
+    assert shown in " ".join(run("status").stdout.split())
+    described = json.loads(run("status", "--json").stdout)["console"]
+    assert described == (page and {"pid": 99, "url": PAGE.url, "log_file": "/console.log"})
+
+
+@pytest.mark.parametrize("url", ["http://localhost:4580/", None])
+def test_up_ends_with_the_console_pages_address(monkeypatch: pytest.MonkeyPatch, url: str | None) -> None:
+    cloud = local_cloud.Cloud("https://localhost:1", "r", "0", "k", "s", "/ca", "/log", "local", url)
+    monkeypatch.setattr(local_cloud, "up", lambda *_, **__: cloud)
+    assert run("up").stdout.splitlines()[1:] == ([f"See it work at {url}"] if url else [])
+    assert json.loads(run("up", "--json").stdout)["console_url"] == url
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
@@ -424,7 +452,7 @@ def test_a_ping_shows_how_long_it_took() -> None:
 
 
 def test_nothing_heavy_is_imported_for_help_and_errors() -> None:
-    heavy = ("boto3", "botocore", "rich.table", "urllib3", "aws_cdk")
+    heavy = ("boto3", "botocore", "rich.table", "urllib3", "aws_cdk", "flask", "waitress", "jinja2")
     code = f"import sys, shop.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
