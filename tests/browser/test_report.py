@@ -45,7 +45,7 @@ def test_a_day_is_reported_and_shown(
     panel.get_by_role("button", name="Run the report").click()
     expect(panel.get_by_role("status")).to_have_text(f"Report of {day} mailed: 1 product, quantity 7.")
     expect(panel.get_by_role("row", name=re.compile(f"^{re.escape(PRODUCT)}"))).to_contain_text("7")
-    expect(panel.get_by_role("img", name=f"Quantity by product on {day}")).to_contain_text(f"{PRODUCT}: 7")
+    expect(panel.get_by_role("img", name=f"Quantity by product on {day}")).to_contain_text(f"7 {PRODUCT}")
     [mail] = eventually(lambda: sales_report.mails(day))
     expect(panel.get_by_role("region", name="The mail's text")).to_have_text(mail.message)
     axe(console_page, "#report")
