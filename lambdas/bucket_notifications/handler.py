@@ -6,11 +6,10 @@ The bucket is the stack's own, so that its whole configuration of notifications 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import custom_resource
-from shared.aws import CLIENT_CONFIG, error_code, is_transient, make_client
+from shared.aws import CLIENT_CONFIG, Config, error_code, is_transient, make_client
 from shared.times import Context, RemainingTime, attempts
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from shared import custom_resource
-from shared.aws import error_code, make_client
+from shared.aws import Config, error_code, make_client
 from shared.times import Context, RemainingTime
 
 if TYPE_CHECKING:

@@ -14,14 +14,13 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sales_report.connection import read_parameters, read_password
 from sales_report.extractor import extract
 from sales_report.sales import Sale, to_csv
 from sales_report.text import SUBJECT, Source, report_text
-from shared.aws import error_code, make_client
+from shared.aws import Config, error_code, make_client
 from shared.log import logger
 from shared.metrics import measures
 from shared.report_days import mailed_key, read_day

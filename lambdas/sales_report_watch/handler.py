@@ -10,10 +10,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.aws import make_client
+from shared.aws import Config, make_client
 from shared.log import logger
 from shared.report_days import mailed_key, read_day
 from shared.times import Context

@@ -7,8 +7,12 @@ import functools
 from pathlib import Path
 from typing import Any, Final
 
+# isort: off
+import shared.sdk_import  # noqa: F401 (before all that imports botocore.session)
+
+# isort: on
 import botocore.session
-from botocore.config import Config
+from botocore.config import Config as Config  # noqa: PLC0414 (handlers take it from here, after shared.sdk_import)
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
