@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from shop.console import activity
+from shop.console import activity, picture
 from shop.console.app import create_app
 from shop.console.parts import Key
 from shop.console.stage import Console
@@ -327,3 +327,17 @@ def test_another_local_cloud_is_another_start(local: Stage, later: Any) -> None:
     before = activity.snapshot(local).parts
     later()
     assert activity.snapshot(local).parts is not before
+
+
+@pytest.mark.usefixtures("stage")
+def test_long_figures_stay_within_their_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(waiting: int) -> ElementTree.Element:
+        figures = (activity.Figure(waiting, "waiting"), activity.Figure(2, "in flight"))
+        monkeypatch.setattr(activity, "_waiting", lambda *_, **__: figures)
+        [found] = [each for each in by_id(panel(Stage(LOCAL)), QUEUE.id).iter("text") if each.get("class") == "figures"]
+        return found
+
+    assert shown(7).get("textLength") is None
+    long = shown(1_234_567)
+    assert text(long) == "1,234,567 waiting, 2 in flight"
+    assert int(str(long.get("textLength"))) < picture.BOX_WIDTH

@@ -1,8 +1,8 @@
-"""Names for a person from names that CloudFormation made up."""
+"""Names for a person from names that CloudFormation and the CDK made up."""
 
 import pytest
 
-from shop.names import construct_name
+from shop.names import construct_name, logical_name
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,16 @@ from shop.names import construct_name
 )
 def test_a_generated_name_is_shown_as_its_constructs(name: str, shown: str) -> None:
     assert construct_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "shown"),
+    [
+        ("OrdersDeadLetters6314E60F", "OrdersDeadLetters"),
+        ("ABADCAFE6314E60F", "ABADCAFE"),
+        ("prodsalesreportDatabaseSecret3E449877601b66ba091411939b7916ab17879da7", "prodsalesreportDatabaseSecret"),
+        ("OrdersQueue", "OrdersQueue"),
+    ],
+)
+def test_a_logical_id_is_shown_as_its_construct(logical_id: str, shown: str) -> None:
+    assert logical_name(logical_id) == shown
