@@ -35,6 +35,9 @@ COMPILE := UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --pyth
 WHEELS := UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --dry-run --target .local/tools/none --require-hashes \
 	--only-binary :all: --requirement requirements.txt --requirement requirements-dev.txt
 
+# Images of containers like to set it; each start of Python, of which tests have hundreds, would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset test test-fast screenshots lint format synth deploy smoke destroy diff compare bootstrap delivery-role lock audit-dependencies licences diagrams openapi faults emulator-gaps prove-permissions bench bench-loop loadtest memory-report scaling-tables cost-tables rds-certificates clean
 
@@ -61,11 +64,11 @@ reset: ## stop the local cloud and forget all that is in it
 	@$(HAS_VENV); $(IN_VENV) -m shop reset
 
 test: setup ## all tests; the integration and browser tests start local clouds of their own
-	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
+	@$(IN_VENV) -m pytest --numprocesses auto --dist worksteal tests/unit tests/templates
 	@$(IN_VENV) -m pytest --numprocesses $(CLOUDS) --dist loadfile tests/integration tests/browser
 
-test-fast: lint ## lint, unit tests and template tests
-	@$(IN_VENV) -m pytest --numprocesses auto tests/unit tests/templates
+test-fast: lint ## lint, and the unit and template tests but for the slow ones
+	@$(IN_VENV) -m pytest --numprocesses auto --dist worksteal -m "not slow" tests/unit tests/templates
 
 lint: setup ## ruff and mypy
 	@$(IN_VENV) -m ruff check

@@ -246,6 +246,7 @@ def test_the_command_prints_tables_and_json(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [("dev", ["log_retention_days=7"]), ("prod", ["log_retention_days=7"])]
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_one_line() -> None:
     with pytest.raises(ShopError, match=r"\Abogus: unknown setting; "):
         synthesis.synthesise("dev", ["bogus=1"])

@@ -22,7 +22,7 @@ from stacks.delivery import STACK_NAME, DeliverySettings
 from stacks.settings import SettingsError
 from tests.templates.synthesis import Template, resources, synthesise, the_only
 
-pytestmark = pytest.mark.xdist_group("templates")
+pytestmark = [pytest.mark.xdist_group("templates"), pytest.mark.slow]
 
 _FLAGS = json.loads((Path(__file__).parents[2] / "cdk.json").read_text())["context"]
 _SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"

@@ -68,6 +68,7 @@ def test_other_stages_deploy_at_once_and_have_nothing_for_it(stage: str) -> None
         assert not [role for role in resources(template, "AWS::IAM::Role") if role.startswith("Deployments")]
 
 
+@pytest.mark.slow
 def test_switched_off_invokers_name_the_function_itself_as_in_other_stages() -> None:
     off = pipeline(gradual_deployments="off")
     assert not ONLY_FOR_GRADUAL & {resource["Type"] for resource in off["Resources"].values()}
@@ -78,6 +79,7 @@ def test_switched_off_invokers_name_the_function_itself_as_in_other_stages() -> 
     assert all(set(function) == {"Ref"} for function in invoked.values())
 
 
+@pytest.mark.slow
 def test_linear_moves_a_tenth_more_each_minute() -> None:
     groups = resources(pipeline(gradual_deployments="linear"), GROUP).values()
     assert {group["DeploymentConfigName"] for group in groups} == {
@@ -85,6 +87,7 @@ def test_linear_moves_a_tenth_more_each_minute() -> None:
     }
 
 
+@pytest.mark.slow
 def test_only_a_function_that_changed_gets_a_new_version() -> None:
     before, after = pipeline(), pipeline(order_processor_memory_mb="1024")
     assert version_of(before, "OrderProcessor") != version_of(after, "OrderProcessor")
@@ -182,6 +185,7 @@ def _version_for(key: str, table_id: str) -> str:
     return version_of(dict(Assertions.from_stack(stack).to_json()), "OrderProcessor")
 
 
+@pytest.mark.slow
 def test_only_a_new_construct_id_publishes_a_version_for_a_replaced_table() -> None:
     """Decision 0021's rule for who changes a table's key: CDK takes the same logical id for the same table."""
     before = _version_for("id", "Other")

@@ -52,6 +52,7 @@ def test_nag_finds_nothing_that_nobody_acknowledged(stage: str, overrides: dict[
     assert synthesise(stage, **overrides).findings == []
 
 
+@pytest.mark.slow
 def test_both_packs_look_at_every_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stacks: list[str] = []
 

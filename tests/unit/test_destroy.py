@@ -74,6 +74,7 @@ def test_all_versions_and_delete_markers_go(session: boto3.Session) -> None:
     assert "DeleteMarkers" not in left
 
 
+@pytest.mark.slow
 def test_more_objects_than_one_request_takes_go(session: boto3.Session) -> None:
     s3 = session.client("s3")
     s3.create_bucket(Bucket="images", CreateBucketConfiguration={"LocationConstraint": REGION})

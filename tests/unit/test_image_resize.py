@@ -406,6 +406,7 @@ def test_a_file_of_very_many_parts_is_refused(kind: str) -> None:
     assert "segments, chunks or blocks" in reason(flooded(kind))
 
 
+@pytest.mark.slow
 def test_a_very_long_header_is_refused() -> None:
     segment = b"\xff\xe1\xff\xff" + b"Exif\0\0".ljust(65_533, b"\0")
     content = encoded(quarters(), "JPEG")
@@ -484,6 +485,7 @@ def test_random_bytes_are_refused_and_nothing_else(content: bytes, start: bytes)
     made_or_refused(start + content)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SEEDS), st.data())
 @settings(deadline=None, max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 def test_flipped_bytes_give_an_image_or_a_refusal(seed: bytes, data: st.DataObject) -> None:
@@ -495,6 +497,7 @@ def test_flipped_bytes_give_an_image_or_a_refusal(seed: bytes, data: st.DataObje
     assert result is None or (1 <= result.width <= 16 and 1 <= result.height <= 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(len(SEEDS)))
 def test_every_truncation_gives_an_image_or_a_refusal(seed: int) -> None:
     for length in range(len(SEEDS[seed])):

@@ -41,6 +41,7 @@ def _run(program: str, *arguments: object) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "kind", "options", "side"),
     [

@@ -17,6 +17,8 @@ import pytest
 
 from stacks.constructs.packages import build, functions, host_target
 
+pytestmark = pytest.mark.slow
+
 _SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 """What Lambda's Python runtime brings (AWS Lambda Developer Guide, "Runtime-included SDK versions")."""
 _MOST_MODULES: Final = 400

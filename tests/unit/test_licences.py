@@ -58,6 +58,7 @@ def test_other_licences_and_unclear_ones_may_not(licence: str) -> None:
     assert not is_allowed(licence)
 
 
+@pytest.mark.slow
 def test_what_ships_may_ship() -> None:
     terms = {each.name: each.licence for each in licences.shipped()}
     terms |= {each.name: each.licence for each in licences.libraries()}
@@ -92,6 +93,7 @@ def test_a_lock_is_read_for_linux_and_all_python_versions() -> None:
 
 
 # Elsewhere packages that are for Linux only are not installed, so there is no licence of theirs to be read.
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="what is installed on Linux only is in the page")
 def test_the_page_says_what_is_installed() -> None:
     assert licences.PAGE.read_text() == licences.page(), "make licences writes it anew"

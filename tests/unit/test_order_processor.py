@@ -444,6 +444,7 @@ insert_faults = st.none() | st.builds(
 read_faults = st.none() | st.integers(1, 2) | st.sampled_from([*TRANSIENT_CALLS, client_error("AccessDeniedException")])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     queue=st.lists(bodies, min_size=1, max_size=12),

@@ -250,7 +250,7 @@ def in_any_order(seed: int) -> Callable[[list[Message]], list[Message]]:
     return choose
 
 
-TestOrderPipeline = OrderPipeline.TestCase
+TestOrderPipeline = pytest.mark.slow(OrderPipeline.TestCase)
 TestOrderPipeline.settings = settings(
     max_examples=int(EXAMPLES or 300),
     stateful_step_count=40,

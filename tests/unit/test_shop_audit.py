@@ -170,6 +170,7 @@ def test_without_ids_there_are_the_counts(target: Target) -> None:
     assert (result.stored_and_dead, result.places) == (1, {})
 
 
+@pytest.mark.slow
 def test_more_orders_than_a_page_of_the_table_and_than_a_batch_of_keys(target: Target) -> None:
     stored = [f"A-{number}" for number in range(250)]
     store(target, *stored)

@@ -195,6 +195,7 @@ def test_the_other_failure_queues_of_the_stack_are_read_too(target: Target) -> N
     ]
 
 
+@pytest.mark.slow
 def test_more_than_a_hundred_orders_are_looked_up(target: Target) -> None:
     ids = {f"A-{number:03}" for number in range(230)}
     for order_id in ids:

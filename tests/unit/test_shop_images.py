@@ -370,6 +370,7 @@ def test_a_result_made_in_the_second_of_the_upload_is_not_outdated(
     assert [made.outdated for made in image.sizes.values() if made] == [False, False]
 
 
+@pytest.mark.slow
 def test_lists_are_read_page_by_page_and_end_at_the_limit(images: Images) -> None:
     for number in range(1_001):
         store(images, f"ingest/{number:04}.jpg")
