@@ -84,7 +84,7 @@ def queues() -> str:
 @blueprint.post("/messages")
 def messages() -> str:
     """What a queue holds, and why; not by GET, because another site could ask for that."""
-    place = _place(request.form.get("queue", ""))
+    place = _place(request.args.get("queue", ""))
     letters = dead_letter_queues.read_letters([place], Filters(), _MOST_SHOWN)
     return render_template(
         "dead_letters_messages.html",

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from flask.blueprints import BlueprintSetupState
 
@@ -85,7 +86,12 @@ def _latest() -> list[LatestOrder]:
         if reader is None:
             reader = latest_orders.follow(where, datetime.now(UTC) - _LOOK_BACK)
             state.readers = {where.cloud: reader}
-    return reader.look(where.client("logs"))
+    try:
+        return reader.look(where.client("logs"))
+    except ClientError:
+        # Such as log groups that a deployment has replaced: they are looked up again the next time.
+        state.readers = {}
+        raise
 
 
 @blueprint.get("/trace")

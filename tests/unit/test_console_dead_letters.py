@@ -67,6 +67,10 @@ def post(browser: FlaskClient, path: str, **form: str) -> TestResponse:
     return browser.post(f"/dead_letters/{path}", data={"queue": "orders", **form}, headers=OWN)
 
 
+def show(browser: FlaskClient, queue: str = "orders") -> TestResponse:
+    return browser.post("/dead_letters/messages", query_string={"queue": queue}, headers=OWN)
+
+
 def redrive(browser: FlaskClient, message_id: str, original: str, body: str, **more: str) -> TestResponse:
     return post(browser, "redrive", message_id=message_id, original=original, body=body, **more)
 
@@ -99,7 +103,7 @@ def test_which_queues_there_are_is_not_asked_for_each_time(
 
 def test_messages_are_shown_whole_with_their_reasons(browser: FlaskClient, dev: Target) -> None:
     wrong, broken = send(dev, WRONG), send(dev, "a <coffee>, please")
-    page = parse(post(browser, "messages").text)
+    page = parse(show(browser).text)
     rows = {text(row, "th"): [text(cell) for cell in row.findall("td")] for row in page.findall(".//tbody/tr")}
     assert rows["A-1"][0] == 'invalid: price_per_item: "err" is not a number'
     assert rows["A-1"][2] == "1"
@@ -113,11 +117,11 @@ def test_messages_are_shown_whole_with_their_reasons(browser: FlaskClient, dev: 
 
 
 def test_an_empty_queue_is_said_to_be(browser: FlaskClient) -> None:
-    assert "No message is there" in text(parse(post(browser, "messages", queue="announcements").text))
+    assert "No message is there" in text(parse(show(browser, "announcements").text))
 
 
 def test_a_queue_that_nobody_knows_is_refused(browser: FlaskClient) -> None:
-    answer = post(browser, "messages", queue="<b>")
+    answer = show(browser, "<b>")
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert text(parse(answer.text), ".//*[@role='alert']") == "no dead-letter queue is called '<b>'"
 
@@ -210,7 +214,7 @@ def test_all_of_a_queue_go_back_with_one_change(browser: FlaskClient, dev: Targe
 def test_a_stage_shown_read_only_shows_messages_and_sends_none(dev: Target) -> None:
     browser = browse(Pipeline({"order-pipeline": dev}, "dev", may_act=False))
     message_id = send(dev, ORDER)
-    page = parse(post(browser, "messages").text)
+    page = parse(show(browser).text)
     assert page.findall(".//form") == []
     assert ORDER in text(page, ".//details")
     for refused in (

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from shop import latest_orders, orders, trace
@@ -214,6 +215,25 @@ def test_the_latest_orders_are_read_by_one_reader(browser: FlaskClient, monkeypa
     assert text(page, ".//*[@id='latest-m-2']") == "09:15:00 - invalid order: quantity: <> m-2 Trace"
     [button] = page.findall(".//*[@id='latest-m-2']//button")
     assert (button.get("hx-get"), button.get("aria-label")) == ("/orders/trace?id=m-2", "Trace m-2")
+
+
+def test_log_groups_that_are_gone_are_looked_up_again(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def look(self, _: object) -> None:
+            raise ClientError(
+                {"Error": {"Code": "ResourceNotFoundException", "Message": "no group"}}, "FilterLogEvents"
+            )
+
+    class Back:
+        def look(self, _: object) -> list[latest_orders.LatestOrder]:
+            return []
+
+    readers: Iterator[Any] = iter([Gone(), Back()])
+    monkeypatch.setattr(latest_orders, "follow", lambda *_: next(readers))
+    gone = browser.get("/orders/latest")
+    assert gone.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "ResourceNotFoundException" in text(parse(gone.text), ".//*[@role='alert']")
+    assert text(parse(browser.get("/orders/latest").text)) == "No order in the last hour."
 
 
 def test_a_stage_shown_read_only_has_no_forms_and_takes_none(dev: Target, api: Server) -> None:
