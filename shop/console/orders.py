@@ -154,7 +154,7 @@ def start_burst() -> Response:
 
 
 def _burst(where: Target, count: int, progress: Progress) -> Sent:
-    progress.begin("begins", count)
+    progress.begin(str(Sent()), count)
 
     def tell(orders_sent: int, sent: Sent) -> None:
         progress.text = str(sent)

@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from shop import latest_orders, orders, trace
+from shop import burst, latest_orders, orders, trace
 from shop.errors import ShopError
 from shop.target import Target
 from shop.trace import Step, Way
@@ -22,7 +23,7 @@ from tests.unit.console_panels import OWN, KnownStage, browse, parse, text
 from tests.unit.http_server import Reply, Server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
@@ -172,6 +173,40 @@ def test_a_burst_goes_on_in_the_background_and_tells_how_far_it_is(browser: Flas
 
     eventually(done)
     assert len({json.loads(body)["orderID"] for body in api.bodies}) == 50
+
+
+def test_a_burst_that_failed_says_why_and_another_may_start(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch, api: Server
+) -> None:
+    def send(*_: object) -> burst.Sent:
+        raise ShopError("no API key")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(burst, "send", send)
+        post(browser, "burst", count="5")
+        eventually(lambda: 'role="alert"' in browser.get("/orders/burst").text)
+    page = parse(browser.get("/orders/burst").text)
+    assert text(page, ".//*[@role='alert']") == "no API key"
+    assert "hx-get" not in page.findall("div")[0].attrib
+    post(browser, "burst", count="5")
+    eventually(lambda: "Done: 5 sent" in text(parse(browser.get("/orders/burst").text)))
+    assert len(api.bodies) == 5
+
+
+def test_a_second_burst_waits_for_the_first(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Event()
+
+    def send(_: Target, count: int, tell: Callable[[int, burst.Sent], None]) -> burst.Sent:
+        tell(1, burst.Sent(1))
+        assert go_on.wait(30)
+        return burst.Sent(count)
+
+    monkeypatch.setattr(burst, "send", send)
+    post(browser, "burst", count="5")
+    second = post(browser, "burst", count="5")
+    go_on.set()
+    assert second.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "running already" in text(parse(second.text), ".//*[@role='alert']")
 
 
 def test_the_way_of_an_order_is_shown(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
