@@ -37,7 +37,7 @@ _COLOURS: Final = 128
 _WIDTH: Final = 1280
 _PHONE_WIDTH: Final = 360
 _TALLEST: Final = 1600
-_TALLEST_TOP: Final = 1300
+_TALLEST_TOP: Final = 1420
 """Pixels: all of the overview, and the first of the latest orders."""
 _WAIT_MILLISECONDS: Final = 60_000
 _MORE_ORDERS: Final = {"count": 20, "error_rate": 0.0, "seed": 7}

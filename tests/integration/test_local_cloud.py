@@ -11,6 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,6 +198,18 @@ def test_a_cloud_of_an_older_checkout_is_read_and_gets_its_console_page(own_fold
     description.write_text(json.dumps(written))
     assert local_cloud.status(own_folder).cloud == replace(before.cloud, console_url=None)
     assert local_cloud.up(own_folder, port=None, progress=_quiet) == before.cloud
+
+
+def test_two_ups_at_once_bring_a_killed_console_page_back_once(own_folder: Path) -> None:
+    before = local_cloud.status(own_folder)
+    assert before.console is not None
+    os.killpg(before.console.pid, signal.SIGKILL)
+    with ThreadPoolExecutor() as threads:
+        both = [threads.submit(local_cloud.up, own_folder, port=None, progress=_quiet) for _ in range(2)]
+        assert [up.result() for up in both] == [before.cloud, before.cloud]
+    after = local_cloud.status(own_folder).console
+    assert after is not None
+    assert after.pid != before.console.pid
 
 
 def test_a_console_page_that_does_not_start_stops_nothing_else(

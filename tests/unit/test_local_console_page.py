@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shop.local import cloud as local_cloud
 from shop.local import console_page, process, tools
 from shop.local.paths import Paths
 from tests.polling import eventually
@@ -101,6 +102,12 @@ def test_a_page_that_cannot_start_says_why(
         console_page.wait(nowhere, console_page.launch(nowhere))
     assert console_page.find(nowhere) is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_down_ends_the_page_that_an_interrupted_up_has_left(paths: Paths, page: Running) -> None:
+    assert local_cloud.status(paths.folder).console == page
+    assert local_cloud.down(paths.folder, progress=lambda _: None) is False  # there was no emulator
+    assert local_cloud.status(paths.folder).console is None
 
 
 def test_stop_ends_it_and_is_harmless_when_repeated(paths: Paths, page: Running) -> None:
