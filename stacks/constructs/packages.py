@@ -222,18 +222,20 @@ def _check_pins(function: str, text: str) -> None:
 
 def _sdk_data(function: str, sources: dict[str, Path], cache: Path) -> dict[str, Path]:
     """What the SDK has to know of the services that the sources call, and whom it trusts; by the paths in a package."""
+    code = [path for path in sources.values() if path.suffix == ".py"]
     try:
-        services = sdk_data.services(path for path in sources.values() if path.suffix == ".py")
+        services = sdk_data.services(code)
     except sdk_data.UnknownClient as error:
         raise PackageError(f"{function}: {error}") from error
     if not services:
         return {}
-    key = hashlib.sha256(repr((services, sdk_data.EDITION, authorities.EDITION)).encode()).hexdigest()[:32]
+    called = sdk_data.words(code)
+    key = hashlib.sha256(repr((services, called, sdk_data.EDITION, authorities.EDITION)).encode()).hexdigest()[:32]
     folder = cache / "sdk_data" / key
     if not folder.is_dir():
         with _atomic_folder(folder) as draft:
             try:
-                sdk_data.write(services, draft / sdk_data.FOLDER)
+                sdk_data.write(services, called, draft / sdk_data.FOLDER)
             except sdk_data.UnknownClient as error:
                 raise PackageError(f"{function}: {error}") from error
             authorities.write(authorities.SDK_LIST, draft / authorities.FOLDER)

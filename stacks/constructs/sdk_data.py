@@ -1,8 +1,9 @@
-"""What the SDK makes clients from, for a package: descriptions of the services that its code calls, and of no others.
+"""What the SDK makes clients from, for a package: descriptions of the operations that its code calls, and of no others.
 
 The SDK that Lambda's runtime brings has them of all services, a folder each, with texts for people, and looks through
-them all. A package brings its own, without the texts, from the SDK that this environment pins; the SDK's code stays the
-runtime's. They are data in the formats that botocore reads for itself. Decision 0025 has what it gains.
+them all. A package brings its own, without the texts and without operations that its code does not name, from the SDK
+that this environment pins; the SDK's code stays the runtime's. They are data in the formats that botocore reads for
+itself. Decision 0025 has what it gains.
 """
 
 import ast
@@ -20,8 +21,11 @@ EDITION = (importlib.metadata.version("botocore"), hashlib.sha256(Path(__file__)
 _MAKER = "make_client"
 """The one function that makes clients (`shared.aws`)."""
 _OF_ALL_SERVICES = ("partitions", "sdk-default-configuration", "_retry")
-_OF_A_SERVICE = ("service-2", "endpoint-rule-set-1", "paginators-1")
+_OPERATIONS = "service-2"
+_OF_A_SERVICE = (_OPERATIONS, "endpoint-rule-set-1", "paginators-1")
 _OPTIONAL = {"paginators-1"}
+_SDK_CALLS = {"s3": {"head_bucket", "create_session"}}
+"""What the SDK itself calls on a client: where a bucket's region or a directory bucket's credentials are not known."""
 
 
 class UnknownClient(ValueError):
@@ -48,29 +52,45 @@ def _services_in(path: Path) -> Iterator[str]:
                 raise UnknownClient(f"{path.name}, line {node.lineno}: {_MAKER} is not given a service's name as text")
 
 
-def write(names: Iterable[str], folder: Path) -> None:
+def words(sources: Iterable[Path]) -> list[str]:
+    """What code may call an operation by, sorted: names after a dot, and texts, such as a paginator is asked for by."""
+    nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_bytes())))
+    return sorted({word for node in nodes if (word := _word(node)) and word.isidentifier()})
+
+
+def _word(node: ast.AST) -> str | None:
+    match node:
+        case ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+            return name
+    return None
+
+
+def write(names: Iterable[str], called: Iterable[str], folder: Path) -> None:
     """Writes the descriptions of these services, as files that botocore's loader finds.
 
+    `called` has the names of operations as the SDK's clients have them (`put_item`), and may have any others.
+
     Raises:
-        UnknownClient: the SDK has no such service.
+        UnknownClient: the SDK has no such service, or none of its operations is called.
     """
     from botocore.loaders import Loader  # noqa: PLC0415 (only where a package is not in the cache)
 
-    names = set(names)
+    names, called = set(names), set(called)
     loader = Loader()
     for name in _OF_ALL_SERVICES:
         _save(loader.load_data(name), folder / f"{name}.json")
     _save(_endpoints_of(loader.load_data("endpoints"), names), folder / "endpoints.json")
     for name in names:
-        if name not in loader.list_available_services("service-2"):
+        if name not in loader.list_available_services(_OPERATIONS):
             raise UnknownClient(f"the SDK has no service {name!r}")
-        version = loader.determine_latest_version(name, "service-2")
+        version = loader.determine_latest_version(name, _OPERATIONS)
         for kind in _OF_A_SERVICE:
             if kind in _OPTIONAL and name not in loader.list_available_services(kind):
                 continue
-            _save(
-                _without_texts(loader.load_service_model(name, kind, version)), folder / name / version / f"{kind}.json"
-            )
+            model = loader.load_service_model(name, kind, version)
+            if kind == _OPERATIONS:
+                model = _of_operations(model, name, called)
+            _save(_without_texts(model), folder / name / version / f"{kind}.json")
 
 
 def _endpoints_of(endpoints: dict[str, Any], names: set[str]) -> dict[str, Any]:
@@ -83,6 +103,42 @@ def _endpoints_of(endpoints: dict[str, Any], names: set[str]) -> dict[str, Any]:
         for partition in endpoints["partitions"]
     ]
     return {**endpoints, "partitions": partitions}
+
+
+def _of_operations(model: dict[str, Any], service: str, called: set[str]) -> dict[str, Any]:
+    """The description with the operations that are called, what they take and give, and all errors of the service."""
+    from botocore import xform_name  # noqa: PLC0415 (as above)
+
+    operations = {name: each for name, each in model["operations"].items() if xform_name(name) in called}
+    if not operations:
+        raise UnknownClient(f"a client of {service!r} is made, and the code names none of its operations")
+    kept = {
+        name: each
+        for name, each in model["operations"].items()
+        if name in operations or xform_name(name) in _SDK_CALLS.get(service, ()) or each.get("endpointoperation")
+    }
+    errors = [name for name, shape in model["shapes"].items() if shape.get("exception")]
+    waiting, shapes = {*errors, *_shapes_in(kept)}, {}
+    while waiting:
+        name = waiting.pop()
+        shapes[name] = model["shapes"][name]
+        waiting |= set(_shapes_in(shapes[name])) - shapes.keys()
+    # In the SDK's own order, so that the same package has the same bytes.
+    shapes = {name: shape for name, shape in model["shapes"].items() if name in shapes}
+    return {**model, "operations": kept, "shapes": shapes}
+
+
+def _shapes_in(model: Any) -> Iterator[str]:
+    """The shapes that a part of a description names; a member that is called `shape` is no such name."""
+    if isinstance(model, list):
+        for each in model:
+            yield from _shapes_in(each)
+    elif isinstance(model, dict):
+        for key, value in model.items():
+            if key == "shape" and isinstance(value, str):
+                yield value
+            else:
+                yield from _shapes_in(value)
 
 
 def _without_texts(model: Any) -> Any:
