@@ -3,6 +3,9 @@
 Columns are counted as a mail client shows them in a font of fixed width, by wcwidth: an accent takes no column, a
 Chinese character or an emoji two. A name that does not fit its column goes on below, its quantity stays on the first
 line. What would break the lines or turn their direction is shown as its escape; the CSV has every name as it is.
+
+wcwidth takes a tenth of a cold start, so it is imported when a name needs it: one too long for its line, or one that
+has a character that does not take one column each time.
 """
 
 import unicodedata
@@ -12,8 +15,6 @@ from datetime import date
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
-
-from wcwidth import width, wrap
 
 from sales_report.sales import Sale
 
@@ -29,6 +30,9 @@ _CONTINUED: Final = "    "
 _GAP: Final = "  "
 _PRODUCT, _QUANTITY = "Product", "Quantity"
 
+_WIDTHS_DIFFER_FROM: Final = "\u0300"
+"""The first combining character. Before it are the letters of European languages in one piece; what takes no column
+there (control characters and the soft hyphen) is escaped."""
 _LINE_BREAKING: Final = frozenset({"Cc", "Zl", "Zp", "Cs"})
 """Unicode categories: control characters, line and paragraph separators, halves of surrogate pairs."""
 _FORMAT: Final = "Cf"
@@ -125,12 +129,33 @@ def _group_lines(group: Sequence[Sale], columns: int) -> Iterator[str]:
 def _quantity_line(name: str, quantity: str, columns: int) -> str:
     start = _INDENT + name
     # Measured as a whole, because a name may begin with a character that joins the one before it.
-    padding = " " * (len(_INDENT) + _NAME_COLUMNS - width(start))
+    padding = " " * (len(_INDENT) + _NAME_COLUMNS - _columns(start))
     return start + padding + _GAP + quantity.rjust(columns)
 
 
+def _columns(text: str) -> int:
+    """The columns that a text takes in which all is harmless."""
+    if _is_of_single_columns(text):
+        return len(text)
+    from wcwidth import width  # noqa: PLC0415 (see above)
+
+    return width(text)
+
+
+def _wrapped(text: str) -> list[str]:
+    if len(text) <= _NAME_COLUMNS and _is_of_single_columns(text):
+        return [text]
+    from wcwidth import wrap  # noqa: PLC0415 (see above)
+
+    return wrap(text, _NAME_COLUMNS)
+
+
+def _is_of_single_columns(text: str) -> bool:
+    return max(text) < _WIDTHS_DIFFER_FROM
+
+
 def _name_lines(name: str) -> list[str]:
-    return [_isolated(line) for line in wrap(harmless(name), _NAME_COLUMNS)]
+    return [_isolated(line) for line in _wrapped(harmless(name))]
 
 
 def _isolated(line: str) -> str:

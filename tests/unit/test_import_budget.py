@@ -36,7 +36,7 @@ _BESIDES: Final[Mapping[str, set[str]]] = {
     "order_simulator": _CLIENTS,
     "sales_data_extractor": {"pymysql"},
     "sales_recorder": {"pymysql"},
-    "sales_report": _CLIENTS | {"wcwidth"},
+    "sales_report": _CLIENTS,
     "sales_report_api": _CLIENTS,
     "sales_report_watch": _CLIENTS,
 }

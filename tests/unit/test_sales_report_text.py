@@ -11,10 +11,10 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wcwidth import width
+from wcwidth import width, wrap
 
 from sales_report.sales import Sale, read_sales, to_csv
-from sales_report.text import SUBJECT, Source, harmless, report_text
+from sales_report.text import SUBJECT, Source, _columns, _wrapped, harmless, report_text
 
 SOURCE = Source(
     date(2026, 11, 26), "Europe/Berlin", "reports/2026-11-26.csv", "python -m shop report get 2026-11-26 --stage dev"
@@ -160,6 +160,21 @@ def test_isolates_are_closed_on_their_line_and_hold_all_that_runs_from_right_to_
 )
 def test_names_as_they_are_shown(name: str, shown: str) -> None:
     assert harmless(name) == shown
+
+
+def test_what_is_counted_without_wcwidth_has_its_width() -> None:
+    for character in map(chr, range(0x300)):
+        shown = harmless(character)
+        assert _columns(shown) == width(shown)
+
+
+simple = st.text(st.characters(max_codepoint=0x301, exclude_categories=["Cs"]), max_size=60)
+
+
+@given(st.one_of(simple, names).map(harmless))
+def test_names_are_counted_and_wrapped_as_wcwidth_does(shown: str) -> None:
+    assert _columns(shown) == width(shown)
+    assert _wrapped(shown) == wrap(shown, 48)
 
 
 def test_a_report_as_a_person_sees_it() -> None:
