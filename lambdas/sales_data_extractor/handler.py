@@ -4,14 +4,16 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 from zoneinfo import ZoneInfo
 
 from sales_data_extractor.query import ProductSales, read_sales
 from shared.database import connect, errors, split_address
 from shared.log import logger
 from shared.shop_days import bounds, parse_day
-from shared.times import Context
+
+if TYPE_CHECKING:  # it imports `random`, which nothing here needs
+    from shared.times import Context
 
 _CONNECT_SECONDS: Final = 3
 _READ_RESERVE_SECONDS: Final = 2
@@ -41,7 +43,7 @@ class _Request(NamedTuple):
     day: date
 
 
-def handler(event: Mapping[str, Any], context: Context) -> _Answer:  # noqa: ARG001 (Lambda calls it so)
+def handler(event: Mapping[str, Any], context: "Context") -> _Answer:  # noqa: ARG001 (Lambda calls it so)
     """The day's sales by product: `{"statusCode": 200, "body": [...]}`.
 
     The event has `dbUrl`, `dbName`, `dbUser` and `date`; with a `dbPassword` that signs in, without it IAM does. The

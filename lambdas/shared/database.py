@@ -29,8 +29,9 @@ _LABEL: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"(?=[^:]{{1,253}}(?::|$))({_LABEL}(?:\.{_LABEL})*)(?::([0-9]{{1,5}}))?")
 """A name as RFC 1123 has them (section 2.1), because Python fails on others in words that say nothing of an address."""
 _HIGHEST_PORT: Final = 65_535
-_ENDPOINT = re.compile(r".+\.([a-z0-9-]+)\.rds\.amazonaws\.com", re.IGNORECASE)
-"""The region is in the name of each instance (Amazon RDS User Guide, "Finding the connection information")."""
+_ENDPOINT: Final = ".rds.amazonaws.com"
+"""What each instance's name ends with, after the region (Amazon RDS User Guide, "Finding the connection information").
+"""
 
 _CONNECTION_KILLED: Final = 1927
 _ACCESS_DENIED_NO_PASSWORD: Final = 1698
@@ -156,8 +157,9 @@ def _authorities(host: str) -> str:
 
     A network load balancer or an alias has a name that does not tell.
     """
-    endpoint = _ENDPOINT.fullmatch(host)
-    own = CERTIFICATES.get(endpoint[1].lower()) if endpoint else None
+    name = host.lower()
+    instance, _, region = name.removesuffix(_ENDPOINT).rpartition(".")
+    own = CERTIFICATES.get(region) if instance and name.endswith(_ENDPOINT) else None
     return own or "".join(CERTIFICATES.values())
 
 
