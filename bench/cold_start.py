@@ -294,7 +294,8 @@ def _starts(function: _Function, name: str, folder: Path, environment: Mapping[s
     """Ours and the plain lab's, both with byte-code."""
     event, baseline_environment = _for_baseline(function)
     baseline = function.baseline or name
-    ours = _trusting_the_stub(build(function.folder, host_target(), lambdas=LAMBDAS).folder, folder)
+    package = build(function.folder, host_target(), lambdas=LAMBDAS)
+    ours = _trusting_the_stub(package.folder, folder)
     lab = build(baseline, host_target(), lambdas=_BASELINES).folder
     sdk = folder / "sdk"
     return {
@@ -303,7 +304,7 @@ def _starts(function: _Function, name: str, folder: Path, environment: Mapping[s
             sdk,
             f"{function.folder}.handler",
             json.dumps(function.event),
-            {**environment, **function.environment},
+            {**environment, **function.environment, **package.zones_at(str(ours))},
         ),
         _LAB: _Start(lab, sdk, f"{baseline}.handler", json.dumps(event), {**environment, **baseline_environment}),
     }

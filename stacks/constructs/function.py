@@ -35,8 +35,11 @@ class PythonFunction(aws_lambda.Function):
         security_group: aws_ec2.ISecurityGroup | None = None,
         snap_start: bool = False,
     ) -> None:
-        target = packages.host_target() if settings_of(scope).build_for == "host" else packages.aws_target()
+        on_host = settings_of(scope).build_for == "host"
+        target = packages.host_target() if on_host else packages.aws_target()
         package = packages.build(folder, target)
+        # The local cloud unpacks a package where nobody can tell before, and has the machine's own time zones.
+        zones = {} if on_host else package.zones_at(packages.TASK_ROOT)
         role = aws_iam.Role(
             scope,
             f"{construct_id}Role",
@@ -62,7 +65,7 @@ class PythonFunction(aws_lambda.Function):
             architecture=_ARCHITECTURES[target.architecture],
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_seconds),
-            environment={**environment, "SHOP_STAGE": settings_of(scope).stage},
+            environment={**environment, **zones, "SHOP_STAGE": settings_of(scope).stage},
             role=role,
             log_group=logs,
             logging_format=aws_lambda.LoggingFormat.JSON,

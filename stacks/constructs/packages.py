@@ -35,6 +35,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LAMBDAS = REPOSITORY / "lambdas"
 CACHE = REPOSITORY / ".local" / "packages"
 
+TASK_ROOT = "/var/task"
+"""Where Lambda unpacks a package (Lambda Developer Guide, `LAMBDA_TASK_ROOT`)."""
+_ZONES = "tzdata/zoneinfo"
 _LAMBDA_PYTHON = "3.13"
 _LAMBDA_ARCHITECTURE: Literal["arm64", "x86_64"] = "arm64"
 _LAMBDA_PLATFORM = "aarch64-manylinux_2_34"
@@ -73,6 +76,14 @@ class Package:
     folder: Path
     content_hash: str
     has_byte_code: bool
+
+    def zones_at(self, root: str) -> dict[str, str]:
+        """The variable by which Python finds time zones in this package, unpacked at `root`; none where it has none.
+
+        Otherwise it has to work out where the system's are and, where there are none, to import `importlib.resources`
+        before it can read the package's: 1 and 11 ms of a cold start.
+        """
+        return {"PYTHONTZPATH": f"{root}/{_ZONES}"} if (self.folder / _ZONES).is_dir() else {}
 
 
 def aws_target() -> Target:
@@ -310,7 +321,7 @@ def _compile(python: str, folder: Path) -> None:
     """Byte-compiles; unchecked-hash files are valid whatever times the files have once they are unpacked (PEP 552)."""
     answer = subprocess.run(  # noqa: S603
         [python, "-s", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
-         "-s", str(folder), "-p", "/var/task", str(folder)],
+         "-s", str(folder), "-p", TASK_ROOT, str(folder)],
         capture_output=True, text=True, check=False, cwd=folder, env={"PYTHONHASHSEED": "0"},
     )  # fmt: skip
     if answer.returncode != 0:

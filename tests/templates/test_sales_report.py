@@ -39,6 +39,8 @@ SECRET_VARIABLES = {
     "SalesRecorder": {"DB_SECRET_ARN"},
     "DatabaseSetup": {"EXTRACTOR_SECRET_ARN", "RECORDER_SECRET_ARN"},
 }
+ZONED = {"SalesReport", "SalesReportApi", "SalesDataExtractor", "DatabaseMigrator"}
+"""Those whose packages bring time zones."""
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 ATTACHING = {
@@ -221,10 +223,15 @@ def test_what_needs_the_schema_comes_after_the_migration(template: Template, res
 @pytest.mark.parametrize("stage", STAGES)
 def test_functions_get_the_environment_they_rely_on(stage: str) -> None:
     template = report(stage)
-    by_password = load_settings({"stage": stage}).database_sign_in == "password"
+    settings = load_settings({"stage": stage})
     for name, expected in VARIABLES.items():
-        more = SECRET_VARIABLES.get(name, set()) if by_password else set()
-        assert _variables(template, name).keys() == expected | more | {"SHOP_STAGE"}, name
+        more = SECRET_VARIABLES.get(name, set()) if settings.database_sign_in == "password" else set()
+        zones = {"PYTHONTZPATH"} if settings.build_for == "aws" and name in ZONED else set()
+        assert _variables(template, name).keys() == expected | more | zones | {"SHOP_STAGE"}, name
+
+
+def test_time_zones_are_read_where_lambda_unpacks_the_package() -> None:
+    assert _variables(report(), "SalesDataExtractor")["PYTHONTZPATH"] == "/var/task/tzdata/zoneinfo"
 
 
 def test_values_of_the_environment_are_what_the_settings_say() -> None:

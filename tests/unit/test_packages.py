@@ -204,6 +204,24 @@ def test_an_unknown_function_is_named(lambdas: Path, cache: Path) -> None:
         build("nobody", host_target(), lambdas=lambdas, cache=cache)
 
 
+def test_time_zones_are_read_from_the_package_and_without_looking_for_them() -> None:
+    package = build("sales_data_extractor", host_target())
+    program = (
+        "import sys, zoneinfo\n"
+        "zone = zoneinfo.ZoneInfo('Europe/Berlin')\n"
+        "print(zoneinfo.TZPATH, {'tzdata', 'importlib.resources', '_sysconfigdata'} & set(sys.modules), zone)\n"
+    )
+    zones = package.zones_at(str(package.folder))
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True, env=zones
+    )
+    assert answer.stdout == f"('{package.folder}/tzdata/zoneinfo',) set() Europe/Berlin\n"
+
+
+def test_a_package_without_time_zones_leaves_them_to_the_system() -> None:
+    assert build("order_notifier", host_target()).zones_at("/var/task") == {}
+
+
 def test_the_aws_package_of_the_processor_has_an_arm64_extension_for_python_3_13() -> None:
     """Set-up has built it, so this needs no network."""
     package = build("order_processor", packages.aws_target())
