@@ -1,4 +1,7 @@
-"""The panel `orders`: the latest orders and the way of one of them; a form that places one; the simulator; bursts."""
+"""The panel `orders`: the latest orders and the way of one of them; a form that places one.
+
+And, for the page to put beside the picture, the forms that send many: the simulator and bursts.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,11 +65,16 @@ def _state() -> _State:
 
 @blueprint.get("/")
 def panel() -> str:
-    """The panel, its forms filled with an example."""
+    """The panel, its form filled with an example."""
+    return render_template("orders.html", form=_form(_EXAMPLE))
+
+
+@blueprint.get("/many")
+def many() -> str:
+    """The forms that send many orders; they stand above the picture, where these are seen to move."""
     return render_template(
-        "orders.html",
-        form=_form(_EXAMPLE),
-        simulation=_counts({"count": "20", "error_rate": ""}),
+        "orders_many.html",
+        simulation=_counts({"count": "20", "error_rate": "0.15"}),
         burst=_counts({"count": "300"}),
         **_last_burst(),
     )
@@ -171,7 +179,7 @@ def show_burst() -> str:
 
 def _last_burst() -> dict[str, Any]:
     job: Job[Sent] | None = stage.current().jobs.last(_BURST)
-    return {"job": job, "most_in_burst": burst.MOST}
+    return {"job": job}
 
 
 def _form(typed: Mapping[str, str], errors: Mapping[str, str] | None = None) -> Mapping[str, Any]:

@@ -112,22 +112,6 @@ def test_any_body_is_sent_byte_for_byte_and_from_a_shell_too(
     expect(answer.get_by_role("alert")).to_contain_text("400 not accepted")
 
 
-def test_many_orders_are_simulated_and_sent_in_a_burst(panel: Locator) -> None:
-    panel.get_by_label("Orders from the simulator").fill("20000")
-    panel.get_by_role("button", name="Simulate", exact=True).click()
-    wrong = panel.get_by_label("Orders from the simulator")
-    expect(wrong).to_have_accessible_description("is not a whole number from 1 to 10,000")
-    wrong.fill("5")
-    panel.get_by_label("Error rate").fill("0")
-    panel.get_by_role("button", name="Simulate", exact=True).click()
-    expect(panel.locator("#simulate-answer")).to_contain_text("5 orders sent, 0 of them invalid")
-
-    panel.get_by_label("Orders to the API at once").fill("60")
-    panel.get_by_role("button", name="Burst", exact=True).click()
-    expect(panel.locator("#burst-progress")).to_contain_text("Done: 60 sent, 60 accepted, 0 refused")
-    axe(panel.page, "#orders")
-
-
 def test_an_id_that_nobody_knows_is_said_where_the_trace_would_be(panel: Locator, order_id: str) -> None:
     panel.get_by_label("Order id, message id or request id").fill(order_id)
     panel.get_by_label("Order id, message id or request id").press("Enter")

@@ -54,6 +54,34 @@ def test_orders_are_seen_to_move(panel: Locator, pipeline: Pipeline) -> None:
     eventually(lambda: count(table, "item") >= before + ORDERS, describe=table.text_content)
 
 
+def test_many_orders_are_simulated_and_sent_in_a_burst_beside_the_picture(panel: Locator) -> None:
+    simulate, burst = (panel.get_by_role("button", name=name, exact=True) for name in ("Simulate", "Burst"))
+    panel.get_by_label("Simulated orders").fill("20000")
+    simulate.click()
+    wrong = panel.get_by_label("Simulated orders")
+    expect(wrong).to_have_accessible_description("is not a whole number from 1 to 10,000")
+    wrong.fill("5")
+    panel.get_by_label("Error rate").fill("0")
+    simulate.click()
+    expect(panel.locator("#simulate-answer")).to_contain_text("5 orders sent, 0 of them invalid")
+    expect(part(panel, "OrderSimulator-OrdersQueue")).to_have_class(MOVES)
+
+    panel.get_by_label("Orders to the API").fill("60")
+    burst.click()
+    expect(panel.locator("#burst-progress")).to_contain_text("Done: 60 sent, 60 accepted, 0 refused")
+    # Who presses sees what it does, without scrolling, and what was typed stays while the picture is asked for again.
+    for seen in (
+        simulate,
+        burst,
+        part(panel, "OrdersApi"),
+        part(panel, "OrderTopic"),
+        part(panel, "SalesQueue", "sales-report"),
+    ):
+        expect(seen).to_be_in_viewport()
+    expect(wrong).to_have_value("5")
+    axe(panel.page, "#overview")
+
+
 def test_nothing_moves_for_who_does_not_want_it(panel: Locator, pipeline: Pipeline) -> None:
     simulator = pipeline.outputs["OrderSimulatorFunctionName"]
     pipeline.client("lambda").invoke(FunctionName=simulator, Payload=json.dumps({"count": 1, "error_rate": 0}))

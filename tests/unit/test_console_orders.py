@@ -284,4 +284,8 @@ def test_a_stage_shown_read_only_has_no_forms_and_takes_none(dev: Target, api: S
 
 def test_the_panel_has_its_forms_where_it_may_act(browser: FlaskClient) -> None:
     posts = {form.get("hx-post") for form in parse(browser.get("/orders/").text).iter("form")}
-    assert posts == {None, "/orders/place", "/orders/raw", "/orders/simulate", "/orders/burst"}
+    assert posts == {None, "/orders/place", "/orders/raw"}
+    # Those for many orders stand beside the picture, and nowhere else: what the page asks for again is not around them.
+    [beside] = parse(browser.get("/").text).findall(".//section[@id='overview']/*[@id='many-orders']")
+    many = parse(browser.get(beside.get("hx-get", "")).text)
+    assert {form.get("hx-post") for form in many.iter("form")} == {"/orders/simulate", "/orders/burst"}
