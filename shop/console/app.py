@@ -4,7 +4,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from flask import Flask, Response, make_response, render_template, send_from_directory
+from flask import Flask, Response, make_response, render_template, request, send_from_directory
 from werkzeug.exceptions import HTTPException, NotFound
 
 from shop.console import dead_letters, images, mailbox, orders, overview, report, security, stage
@@ -66,4 +66,11 @@ def _explained(error: Exception) -> Response:
 
 
 def _alert(line: str, status: int) -> Response:
-    return make_response(render_template("alert.html", line=line), status)
+    return make_response(render_template("alert.html", line=line, panel=_panel_to_ask_again()), status)
+
+
+def _panel_to_ask_again() -> str | None:
+    """The panel that was asked for, where the page itself does not ask again: a cloud that is down comes back."""
+    asked = next((panel for panel in _PANELS if panel.blueprint.name == request.blueprint), None)
+    is_whole = asked is not None and request.endpoint == f"{asked.blueprint.name}.panel"
+    return asked.blueprint.name if asked is not None and is_whole and not asked.LIVE else None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.config import Config
 from flask import current_app
 
 from shop import target as targets
@@ -11,7 +12,6 @@ from shop.console.jobs import Jobs
 from shop.target import Target
 
 if TYPE_CHECKING:
-    from botocore.config import Config
     from flask import Flask
 
     from shop.local.cloud import Cloud
@@ -20,6 +20,10 @@ _EXTENSION: Final = "shop_console"
 _LOCAL_REFRESH: Final = 2
 _AWS_REFRESH: Final = 15
 """Seconds: calls to AWS cost money and count towards limits that the stage itself needs."""
+_PATIENT: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
+"""A call that hangs holds one of the page's threads and of a browser's six connections: what is polled gives up in good
+time, as it is asked for again anyway. What may take longer says so by a configuration of its own.
+"""
 
 
 class Console:
@@ -73,10 +77,10 @@ class _Clients:
         with self._lock:
             key = (target.cloud, service)
             if key not in self._found:
-                self._found[key] = Target.client(target, service)
+                self._found[key] = Target.client(target, service, _PATIENT)
             return self._found[key]
 
-    def make(self, target: Target, service: str, config: "Config") -> Any:
+    def make(self, target: Target, service: str, config: Config) -> Any:
         with self._lock:
             return Target.client(target, service, config)
 
@@ -87,7 +91,7 @@ class _Shared(Target):
 
     clients: _Clients = field(default_factory=_Clients, repr=False)
 
-    def client(self, service: str, config: "Config | None" = None) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         return self.clients.make(self, service, config) if config else self.clients.get(self, service)
 
 

@@ -114,6 +114,20 @@ def test_a_cloud_that_is_down_is_said_in_each_panel_and_a_console_that_is_gone_a
     complaints.clear()  # of requests that nobody answered
 
 
+def test_a_panel_comes_back_with_its_cloud(
+    blank_page: Page, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("SHOP_LOCAL_DIR", str(tmp_path))
+        refused = create_app(Console("local", may_act=True)).test_client().get("/images/")
+    blank_page.route("**/images/", lambda route: route.fulfill(status=refused.status_code, body=refused.text), times=2)
+    blank_page.goto(cloud.console_url or "")
+    panel = blank_page.locator("#images-panel")
+    expect(panel.get_by_role("alert")).to_contain_text("the local cloud is not running")
+    expect(panel.get_by_role("button", name="Upload")).to_be_visible()
+    expect(panel.get_by_role("alert")).to_have_count(0)
+
+
 def test_no_answer_has_a_secret(console_page: Page, cloud: Cloud, cloud_folder: Path, pipeline: Pipeline) -> None:
     rules = create_app(Console("local", may_act=True)).url_map.iter_rules()
     asked = sorted(rule.rule for rule in rules if "GET" in (rule.methods or ()) and not rule.arguments)
