@@ -158,6 +158,22 @@ def test_a_message_that_was_not_edited_goes_back_byte_for_byte(browser: FlaskCli
     assert sent_back(dev)["Body"] == body
 
 
+def test_only_the_message_that_was_chosen_goes_back(browser: FlaskClient, dev: Target) -> None:
+    send(dev, ORDER.replace("A-1", "A-0"))
+    chosen = send(dev, ORDER)
+    send(dev, ORDER.replace("A-1", "A-2"))
+    redrive(browser, chosen, ORDER, ORDER, go="yes")
+    assert sent_back(dev)["Body"] == ORDER
+    assert waiting(dev) == 2
+
+
+def test_what_is_no_json_can_be_tried_as_it_is(browser: FlaskClient, dev: Target) -> None:
+    message_id = send(dev, "a <coffee>, please")
+    answer = redrive(browser, message_id, "a <coffee>, please", "a <coffee>, please")
+    assert answer.status_code == HTTPStatus.OK
+    assert f"{message_id} kept: invalid: body: " in text(parse(answer.text))
+
+
 @pytest.mark.parametrize(
     ("typed", "why"),
     [

@@ -313,6 +313,22 @@ def test_a_look_counts_only_what_is_new(local: Stage, later: Any) -> None:
     assert figures(local, PROCESSOR) == {"runs/min": 2, "errors": 0}
 
 
+def test_what_is_older_than_a_minute_is_counted_no_more(
+    local: Stage, later: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(local, PROCESSOR, report("timeout"))
+    assert figures(local, PROCESSOR) == {"runs/min": 1, "errors": 1}
+
+    class AMinuteLater(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=61)
+
+    monkeypatch.setattr(activity, "datetime", AMinuteLater)
+    later()
+    assert figures(local, PROCESSOR) == {"runs/min": 0, "errors": 0}
+
+
 def test_the_orders_topic_is_counted_by_what_its_publisher_announced(local: Stage) -> None:
     log(local, NOTIFIER, {"message": "batch done", "announced": 3}, {"message": "said"}, report())
     log(local, NOTIFIER, {"message": "batch done", "announced": 2}, report(), age=5)
@@ -325,7 +341,7 @@ def test_another_local_cloud_is_another_start(local: Stage, later: Any) -> None:
     assert figures(local, PROCESSOR)["runs/min"] == 1
     local._target = cast("Any", replace(local._target, cloud=cast("Cloud", object())))
     before = activity.snapshot(local).parts
-    later()
+    later(8)  # a look is due, the list of parts of the same cloud would still be believed
     assert activity.snapshot(local).parts is not before
 
 

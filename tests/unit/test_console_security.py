@@ -97,6 +97,11 @@ def test_nothing_is_changed_for_another_origin_or_for_none(client: FlaskClient, 
     assert client.post("/act", headers=headers).status_code == HTTPStatus.FORBIDDEN
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+def test_what_is_no_mere_reading_takes_the_own_origin_by_whatever_method(client: FlaskClient, method: str) -> None:
+    assert client.open("/act", method=method).status_code == HTTPStatus.FORBIDDEN
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
