@@ -95,11 +95,14 @@ def _latest() -> list[LatestOrder]:
             reader = latest_orders.follow(where, datetime.now(UTC) - _LOOK_BACK)
             state.readers = {where.cloud: reader}
     try:
-        return reader.look(where.client("logs"))
+        found = reader.look(where.client("logs"))
     except ClientError:
         # Such as log groups that a deployment has replaced: they are looked up again the next time.
         state.readers = {}
         raise
+    # The reader remembers what it has read, for as long as the page runs.
+    since = datetime.now(UTC) - _LOOK_BACK
+    return [order for order in found if datetime.fromisoformat(order.at) >= since]
 
 
 @blueprint.get("/trace")

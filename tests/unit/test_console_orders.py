@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -231,12 +231,14 @@ def test_the_way_of_an_order_is_shown(browser: FlaskClient, monkeypatch: pytest.
 
 def test_the_latest_orders_are_read_by_one_reader(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    found = latest_orders.LatestOrder("2026-11-26T09:15:00.112Z", "m-1", "A-1", "stored", "", ("announced",))
+    now = datetime.now(UTC)
+    found = latest_orders.LatestOrder(trace.utc_text(now), "m-1", "A-1", "stored", "", ("announced",))
     wrong = replace(found, message_id="m-2", orderID=None, outcome="invalid order", detail="quantity: <>", steps=())
+    old = replace(found, message_id="m-3", at=trace.utc_text(now - timedelta(minutes=61)))
 
     class Reader:
         def look(self, _: object) -> list[latest_orders.LatestOrder]:
-            return [found, wrong]
+            return [found, wrong, old]
 
     def follow(*_: object) -> Reader:
         made.append(None)
@@ -246,8 +248,9 @@ def test_the_latest_orders_are_read_by_one_reader(browser: FlaskClient, monkeypa
     browser.get("/orders/latest")
     page = parse(browser.get("/orders/latest").text)
     assert len(made) == 1
-    assert text(page, ".//*[@id='latest-m-1']") == "09:15:00 A-1 stored, announced m-1 Trace"
-    assert text(page, ".//*[@id='latest-m-2']") == "09:15:00 - invalid order: quantity: <> m-2 Trace"
+    assert text(page, ".//*[@id='latest-m-1']") == f"{found.at[11:19]} A-1 stored, announced m-1 Trace"
+    assert text(page, ".//*[@id='latest-m-2']") == f"{found.at[11:19]} - invalid order: quantity: <> m-2 Trace"
+    assert page.findall(".//*[@id='latest-m-3']") == []
     [button] = page.findall(".//*[@id='latest-m-2']//button")
     assert (button.get("hx-get"), button.get("aria-label")) == ("/orders/trace?id=m-2", "Trace m-2")
 
