@@ -32,6 +32,8 @@ NOTIFIER: Final = "notifier"
 RECORDER: Final = "recorder"
 QUEUE: Final = "queue"
 _SEQUENCE: Final = (API, QUEUE, PROCESSOR, NOTIFIER, RECORDER)
+_FOLLOWS: Final[Mapping[str, tuple[str, ...]]] = {"stored": (NOTIFIER, RECORDER), "announced": (RECORDER,)}
+"""By what an entry says: the steps that have something to log of the order only after it."""
 _TRIES: Final = 3
 """How often the orders queue delivers a message (the contract)."""
 _IN_TABLE: Final = {"stored", "duplicate"}
@@ -325,7 +327,7 @@ def way(found: _Evidence, sources: Sources, *, waiting: int) -> Way:
 
 
 def _steps(found: _Evidence) -> Iterator[Step]:
-    told = [(entry.at, entry.source, _what(entry)) for entry in found.entries]
+    told = [(_happened(entry, found.entries), entry.source, _what(entry)) for entry in found.entries]
     received_at = _received_at(found)
     if received_at is not None:
         was_tried = any(entry.source == PROCESSOR and entry.at < received_at for entry in found.entries)
@@ -335,6 +337,12 @@ def _steps(found: _Evidence) -> Iterator[Step]:
         ms = None if before is None else round((at - before).total_seconds() * 1000)
         yield Step(utc_text(at), where, what, ms)
         before = at
+
+
+def _happened(entry: Entry, entries: Iterable[Entry]) -> datetime:
+    """When it had happened at the latest: a step logs after its work, what follows from that perhaps before it."""
+    follows = _FOLLOWS.get(entry.outcome, ())
+    return min([entry.at, *(each.at for each in entries if each.source in follows)])
 
 
 def _received_at(found: _Evidence) -> datetime | None:

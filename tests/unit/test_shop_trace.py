@@ -147,6 +147,19 @@ def test_the_whole_way_is_found_by_each_of_its_ids(dev: Target, written: Logs, w
     assert trace.title(way) == "Order A-1, message m-1, request r-1"
 
 
+def test_a_step_comes_before_what_follows_from_it_whenever_it_was_logged(dev: Target, written: Logs) -> None:
+    written.stored(460)
+    written.batch(470, "notifier", IDS)
+    written.batch(450, "recorder", IDS)
+    [way] = look(dev, "m-1")
+    assert steps(way) == [
+        ("queue", "accepted", None),
+        ("processor", "stored", 440),
+        ("notifier", "announced", 0),
+        ("recorder", "recorded", 0),
+    ]
+
+
 def test_what_is_missing_is_said(dev: Target, written: Logs) -> None:
     written.stored(200)
     written.batch(450, "notifier", IDS)
