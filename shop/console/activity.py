@@ -1,8 +1,9 @@
 """What a stage's parts do at the moment: backlogs, rates, errors, items.
 
 Queues and tables are asked themselves. What functions, APIs and topics do, AWS says by its metrics, a minute or two
-later. The local cloud has no such metrics: there functions are counted by the reports in their logs, and the orders'
-topic by what its publisher says it announced. Of what nobody says there is no figure rather than a wrong one.
+later. The local cloud has no such metrics: there functions are counted by the reports in their logs, the orders' topic
+by what its publisher says it announced, and their API by what the processor says came of it. Of what nobody says there
+is no figure rather than a wrong one.
 """
 
 import time
@@ -37,6 +38,8 @@ _PARTS_KEPT_WHILE_MISSING: Final = 10
 _FRESH_SHARE: Final = 0.5
 """Of the refresh interval: one page asks an interval apart, more or less, and others get what it got."""
 
+_ORDERS_API: Final = Key(ORDER_PIPELINE, "OrdersApi")
+_PROCESSOR: Final = Key(ORDER_PIPELINE, "OrderProcessor")
 _NOTIFIER: Final = Key(ORDER_PIPELINE, "OrderNotifier")
 _ORDER_TOPIC: Final = Key(ORDER_PIPELINE, "OrderTopic")
 _REPORT: Final = '"platform.report"'
@@ -207,6 +210,9 @@ class _LocalRates:
         if _NOTIFIER in figures and _ORDER_TOPIC in parts.by_key:
             notifier = known[str(parts.by_key[_NOTIFIER].log_group)]
             figures[_ORDER_TOPIC] = (Figure(sum(notifier.announced()), "published/min", is_rate=True),)
+        if _PROCESSOR in figures and _ORDERS_API in parts.by_key:
+            processor = known[str(parts.by_key[_PROCESSOR].log_group)]
+            figures[_ORDERS_API] = (Figure(len(processor.accepted()), "accepted/min", is_rate=True),)
         return figures
 
 
@@ -215,11 +221,13 @@ class _Log:
     """A function's log group as far as it was read."""
 
     unseen: Unseen
-    _said: deque[tuple[int, int, int, int]] = field(default_factory=deque)
-    """Of each event that counts: milliseconds since 1970, invocations, those that failed, orders announced."""
+    _said: deque[tuple[int, int, int, int, tuple[str, ...]]] = field(default_factory=deque)
+    """Of each event that counts: milliseconds since 1970, invocations, those that failed, orders announced, messages
+    from the API.
+    """
 
     def read(self, logs: Any, part: Part, since: int) -> Figures:
-        pattern = "" if part.key == _NOTIFIER else _REPORT
+        pattern = "" if part.key in {_NOTIFIER, _PROCESSOR} else _REPORT
         new = self.unseen.of(read(logs, str(part.log_group), self.unseen.start_ms, pattern))
         self._said.extend((event.at_ms, *_counts(event)) for event in new)
         self.unseen.forget()
@@ -230,23 +238,40 @@ class _Log:
     def announced(self) -> Iterator[int]:
         return (each[3] for each in self._said)
 
+    def accepted(self) -> set[str]:
+        """The messages from the API, each once, however often it was tried."""
+        return {message_id for each in self._said for message_id in each[4]}
 
-def _counts(event: Event) -> tuple[int, int, int]:
-    """Invocations, failed invocations and announced orders that a line speaks of."""
+
+def _counts(event: Event) -> tuple[int, int, int, tuple[str, ...]]:
+    """Invocations, failed invocations, announced orders and messages from the API that a line speaks of."""
     report = read_report(event.message)
     if report is not None:
-        return 1, int(report.status != "success"), 0
+        return 1, int(report.status != "success"), 0, ()
     try:
-        announced = msgspec.json.decode(event.message, type=_Announced).announced
+        said = msgspec.json.decode(event.message, type=_Said)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        announced = 0
-    return 0, 0, announced
+        return 0, 0, 0, ()
+    # A message that is tried again is no new one.
+    first = [_Delivery(said.message_id, said.request_id)] if said.receive_count == 1 else []
+    return 0, 0, said.announced, tuple(each.message_id for each in (*said.orders, *first) if each.request_id)
 
 
-class _Announced(msgspec.Struct):
-    """The notifier's line at the end of a batch."""
+class _Delivery(msgspec.Struct):
+    """A message of the orders' queue; only what came by the API has a request."""
+
+    message_id: str = ""
+    request_id: str = ""
+
+
+class _Said(msgspec.Struct):
+    """A line of the notifier's or the processor's: at the end of a batch, or of one message that was refused."""
 
     announced: int = 0
+    orders: list[_Delivery] = []
+    message_id: str = ""
+    request_id: str = ""
+    receive_count: int = 0
 
 
 def _invoked(invocations: int, errors: int) -> Figures:

@@ -69,6 +69,7 @@ def test_many_orders_are_simulated_and_sent_in_a_burst_beside_the_picture(panel:
     panel.get_by_label("Orders to the API").fill("60")
     burst.click()
     expect(panel.locator("#burst-progress")).to_contain_text("Done: 60 sent, 60 accepted, 0 refused")
+    expect(part(panel, "OrdersApi-OrdersQueue")).to_have_class(MOVES)
     # Who presses sees what it does, without scrolling, and what was typed stays while the picture is asked for again.
     for seen in (
         simulate,

@@ -299,7 +299,6 @@ def test_local_functions_are_counted_by_their_reports_of_the_last_minute(local: 
     log(local, PROCESSOR, report(), {"level": "INFO", "message": "batch done"}, report("timeout"))
     log(local, PROCESSOR, report(), age=75)
     assert figures(local, PROCESSOR) == {"runs/min": 2, "errors": 1}
-    assert figures(local, API) == {}
     assert "Rates are of the last sixty seconds" in text(by_id(panel(local), "overview-when"))
 
 
@@ -334,6 +333,18 @@ def test_the_orders_topic_is_counted_by_what_its_publisher_announced(local: Stag
     log(local, NOTIFIER, {"message": "batch done", "announced": 2}, report(), age=5)
     assert figures(local, TOPIC) == {"published/min": 5}
     assert figures(local, NOTIFIER) == {"runs/min": 2, "errors": 0}
+
+
+def test_an_order_from_the_api_is_counted_once_however_often_it_is_tried(local: Stage) -> None:
+    stored = [{"message_id": "m1", "request_id": "r1"}, {"message_id": "m2", "request_id": "r2"}, {"message_id": "m3"}]
+    wrong = {"message": "invalid order", "message_id": "m4", "request_id": "r4"}
+    again = {"message": "order not stored", "message_id": "m2", "request_id": "r2"}
+    log(local, PROCESSOR, {**wrong, "receive_count": 1}, {**again, "receive_count": 1}, report(), age=5)
+    log(local, PROCESSOR, {**wrong, "receive_count": 2}, {"message": "batch done", "orders": stored}, report())
+    log(local, PROCESSOR, {"message": "batch done", "orders": [{"message_id": "m0", "request_id": "r0"}]}, age=75)
+    log(local, PROCESSOR, {**wrong, "message_id": "m5", "receive_count": 2}, {"orders": 5}, {"message_id": "m6"})
+    assert figures(local, API) == {"accepted/min": 3}
+    assert figures(local, PROCESSOR) == {"runs/min": 2, "errors": 0}
 
 
 def test_another_local_cloud_is_another_start(local: Stage, later: Any) -> None:
