@@ -39,7 +39,7 @@ SECRET_VARIABLES = {
     "SalesRecorder": {"DB_SECRET_ARN"},
     "DatabaseSetup": {"EXTRACTOR_SECRET_ARN", "RECORDER_SECRET_ARN"},
 }
-ZONED = {"SalesReport", "SalesReportApi", "SalesDataExtractor", "DatabaseMigrator"}
+ZONED = {"SalesReport", "SalesReportApi", "SalesDataExtractor", "DatabaseMigrator", "ReportWatch"}
 """Those whose packages bring time zones."""
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
