@@ -3,12 +3,12 @@
 Queues and tables are asked themselves. What functions, APIs and topics do, AWS says by its metrics, a minute or two
 later. The local cloud has no such metrics: there functions are counted by the reports in their logs, the orders' topic
 by what its publisher says it announced, and their API by what the processor says came of it. Of what nobody says there
-is no figure rather than a wrong one.
+is no figure rather than a wrong one, and what cannot be asked takes none of the others along.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import msgspec
+from botocore.exceptions import ClientError
 
 from shop.console import parts as stage_parts
 from shop.console import picture
 from shop.console.parts import API, DATABASE, FUNCTION, QUEUE, TABLE, TOPIC, Key, Part, Parts
 from shop.console.stage import Console
+from shop.errors import explain
 from shop.health import depth
 from shop.logs import Event, Unseen, read, read_report
 from shop.target import ORDER_PIPELINE, Target
@@ -71,6 +73,8 @@ class Figure:
 
 
 Figures = tuple[Figure, ...]
+Answer = Figures | Exception
+"""What a part says of itself, or why it cannot be asked."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,19 @@ class Activity:
     """Parts that nothing is known of are not in it."""
     minute: datetime | None
     """The minute that rates are of, by its beginning; None where they are of the last sixty seconds."""
+    errors: Mapping[Key, Exception] = field(default_factory=dict)
+    """Why parts could not be asked; each is one that `explain` has a line for."""
 
     def of(self, key: Key) -> Figures:
         """The figures of a part."""
         return self.figures.get(key, ())
+
+    def gaps(self) -> list[tuple[str, str]]:
+        """What could not be asked: the parts that say nothing for one cause, and the line that tells the cause."""
+        found: dict[object, list[Key]] = {}
+        for key, error in self.errors.items():
+            found.setdefault(_cause(error), []).append(key)
+        return [(", ".join(key.name for key in keys), explain(self.errors[keys[0]]) or "") for keys in found.values()]
 
     def is_moving(self, key: Key | None) -> bool:
         """Whether something goes through a part now: its rate is above zero, or, of a queue of failures, it grew."""
@@ -96,10 +109,15 @@ class Activity:
         )
 
 
+def _cause(error: Exception) -> object:
+    """What errors of many parts have in common: AWS names the resource in the text of each."""
+    return (error.operation_name, error.response["Error"].get("Code")) if isinstance(error, ClientError) else str(error)
+
+
 def snapshot(console: Console) -> Activity:
     """Return what the console's stage does now, or did just now for somebody else's page.
 
-    Raises ShopError where there is no way to ask, and botocore's errors.
+    Raises ShopError where there is no way to ask, and botocore's errors where no part can be asked.
     """
     with _LOCK:
         watch = _WATCHES.setdefault(console, _Watch())
@@ -130,7 +148,11 @@ class _Watch:
         except Exception:
             self._parts = None  # a part may be gone since they were listed
             raise
-        return found if last is None else replace(found, figures=_compared(found.figures, last.figures))
+        if last is None:
+            return found
+        if found.errors.keys() - last.errors.keys():
+            self._parts = None
+        return replace(found, figures=_compared(found.figures, last.figures))
 
     def _find_parts(self, target: Target) -> Parts:
         now = time.monotonic()
@@ -159,11 +181,26 @@ def _activity(target: Target, parts: Parts, rates: "_LocalRates | _Metrics", now
         queues, tables = list(parts.of(QUEUE)), list(parts.of(TABLE))
         sqs, dynamodb = target.client("sqs"), target.client("dynamodb")
         failures = picture.failures(parts)
-        waiting = threads.map(lambda part: _waiting(sqs, part, is_failure=part.key in failures), queues)
-        items = threads.map(lambda part: _items(dynamodb, part), tables)
-        figures = dict(zip([part.key for part in (*queues, *tables)], (*waiting, *items), strict=True))
-        figures |= counted.result()
-    return Activity(now, parts, figures, rates.minute)
+        waiting = threads.map(
+            lambda part: _answer(lambda: _waiting(sqs, part, is_failure=part.key in failures)), queues
+        )
+        items = threads.map(lambda part: _answer(lambda: _items(dynamodb, part)), tables)
+        answers = dict(zip([part.key for part in (*queues, *tables)], (*waiting, *items), strict=True))
+        answers |= counted.result()
+    figures = {key: answer for key, answer in answers.items() if not isinstance(answer, Exception)}
+    errors = {key: answer for key, answer in answers.items() if isinstance(answer, Exception)}
+    if errors and not figures:
+        raise next(iter(errors.values()))
+    return Activity(now, parts, figures, rates.minute, errors)
+
+
+def _answer(ask: Callable[[], Figures]) -> Answer:
+    try:
+        return ask()
+    except Exception as error:
+        if explain(error) is None:
+            raise
+        return error
 
 
 def _waiting(sqs: Any, part: Part, *, is_failure: bool) -> Figures:
@@ -200,20 +237,19 @@ class _LocalRates:
         self.cloud = cloud
         self._logs: dict[str, _Log] = {}
 
-    def read(self, target: Target, parts: Parts, now: datetime, spread: Spread) -> dict[Key, Figures]:
+    def read(self, target: Target, parts: Parts, now: datetime, spread: Spread) -> dict[Key, Answer]:
         logs, since = target.client("logs"), int((now - _MINUTE).timestamp() * 1000)
         functions = [part for part in parts.of(FUNCTION) if part.log_group]
         known = {str(part.log_group): self._logs.get(str(part.log_group)) or _Log(Unseen(since)) for part in functions}
         self._logs = known
-        counts = spread(lambda part: known[str(part.log_group)].read(logs, part, since), functions)
-        figures = dict(zip([part.key for part in functions], counts, strict=True))
-        if _NOTIFIER in figures and _ORDER_TOPIC in parts.by_key:
-            notifier = known[str(parts.by_key[_NOTIFIER].log_group)]
-            figures[_ORDER_TOPIC] = (Figure(sum(notifier.announced()), "published/min", is_rate=True),)
-        if _PROCESSOR in figures and _ORDERS_API in parts.by_key:
-            processor = known[str(parts.by_key[_PROCESSOR].log_group)]
-            figures[_ORDERS_API] = (Figure(len(processor.accepted()), "accepted/min", is_rate=True),)
-        return figures
+        counts = spread(lambda part: _answer(lambda: known[str(part.log_group)].read(logs, part, since)), functions)
+        answers: dict[Key, Answer] = dict(zip([part.key for part in functions], counts, strict=True))
+        for function, other, label, counted in _TOLD_BY_FUNCTIONS:
+            if function in answers and other in parts.by_key:
+                log, answer = known[str(parts.by_key[function].log_group)], answers[function]
+                told = (Figure(counted(log), label, is_rate=True),)
+                answers[other] = answer if isinstance(answer, Exception) else told
+        return answers
 
 
 @dataclass(frozen=True)
@@ -235,12 +271,20 @@ class _Log:
             self._said.popleft()
         return _invoked(sum(each[1] for each in self._said), sum(each[2] for each in self._said))
 
-    def announced(self) -> Iterator[int]:
-        return (each[3] for each in self._said)
+    def announced(self) -> int:
+        """How many orders."""
+        return sum(each[3] for each in self._said)
 
-    def accepted(self) -> set[str]:
-        """The messages from the API, each once, however often it was tried."""
-        return {message_id for each in self._said for message_id in each[4]}
+    def accepted(self) -> int:
+        """How many messages from the API, each counted once, however often it was tried."""
+        return len({message_id for each in self._said for message_id in each[4]})
+
+
+_TOLD_BY_FUNCTIONS: Final[Sequence[tuple[Key, Key, str, Callable[[_Log], int]]]] = (
+    (_NOTIFIER, _ORDER_TOPIC, "published/min", _Log.announced),
+    (_PROCESSOR, _ORDERS_API, "accepted/min", _Log.accepted),
+)
+"""A function, the part that its log has a figure of, and that figure."""
 
 
 def _counts(event: Event) -> tuple[int, int, int, tuple[str, ...]]:
@@ -332,12 +376,18 @@ class _Metrics:
         self._asked: tuple[datetime, Parts] | None = None
         self._found: dict[Key, Figures] = {}
 
-    def read(self, target: Target, parts: Parts, now: datetime, spread: Spread) -> dict[Key, Figures]:  # noqa: ARG002
+    def read(self, target: Target, parts: Parts, now: datetime, spread: Spread) -> Mapping[Key, Answer]:  # noqa: ARG002
         # Lambda and API Gateway hand over a minute's metrics up to a minute after its end.
-        minute = now.replace(second=0, microsecond=0) - 2 * _MINUTE
-        if self._asked != (minute, parts):
+        self.minute = minute = now.replace(second=0, microsecond=0) - 2 * _MINUTE
+        if self._asked == (minute, parts):
+            return self._found
+        try:
             self._found = _measured(target.client("cloudwatch"), target.stage, parts, minute)
-            self._asked, self.minute = (minute, parts), minute
+        except Exception as error:
+            if explain(error) is None:
+                raise
+            return {part.key: error for part in parts.of(*_METRICS)}
+        self._asked = (minute, parts)
         return self._found
 
 

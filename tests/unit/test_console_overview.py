@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from shop.console import activity, picture
@@ -251,11 +253,69 @@ def test_a_stack_that_went_away_is_said_at_the_next_look(stage: Stage, later: An
     activity.snapshot(stage)
     stage.connect().client("cloudformation").delete_stack(StackName=STACK)
     later(8)  # a look is due, the list of parts is still believed
-    client = create_app(stage).test_client()
-    answer = client.get("/overview/", base_url="http://127.0.0.1")
-    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert 'role="alert"' in answer.text
+    assert "No figures of OrdersQueue, OrdersDeadLetters: GetQueueAttributes: " in text(panel(stage))
+    later(8)
     assert activity.snapshot(stage).parts.missing[0] == STACK
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, *operations: str) -> None:
+    """Have AWS refuse calls, each with a text of its own, as it names the resource."""
+    call, refused = BaseClient._make_api_call, iter(range(1_000))  # type: ignore[attr-defined]
+
+    def answer(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation in operations:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": f"no {next(refused)}"}}, operation)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+
+
+@pytest.mark.parametrize(
+    ("operation", "silent", "others"),
+    [
+        ("GetQueueAttributes", (QUEUE, DEAD_LETTERS), (TABLE, PROCESSOR, API)),
+        ("DescribeTable", (TABLE,), (QUEUE, DEAD_LETTERS, PROCESSOR, API)),
+        ("GetMetricData", (TOPIC, API, PROCESSOR, NOTIFIER), (QUEUE, DEAD_LETTERS, TABLE)),
+    ],
+)
+def test_what_may_not_be_asked_is_said_and_the_rest_is_shown(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, operation: str, silent: tuple[Key, ...], others: tuple[Key, ...]
+) -> None:
+    deny(monkeypatch, operation)
+    root = panel(stage)
+    [said] = [text(each) for each in root.iter("p") if "No figures of" in text(each)]
+    names, why = said.removeprefix("No figures of ").split(": ", 1)
+    assert set(names.split(", ")) == {key.name for key in silent}
+    assert why == f"{operation}: AccessDenied: no 0"
+    for key in silent:
+        assert text(by_id(root, f"row-{key.id}")).endswith("no figures")
+    for key in others:
+        assert "no figures" not in text(by_id(root, f"row-{key.id}"))
+    # No figure says of the last minute either that it has none.
+    assert "Rates are CloudWatch's" in text(by_id(root, "overview-when"))
+
+
+def test_where_nothing_may_be_asked_that_is_the_panels_error(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    deny(monkeypatch, "GetQueueAttributes", "DescribeTable", "GetMetricData")
+    answer = create_app(stage).test_client().get("/overview/", base_url="http://127.0.0.1")
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert answer.text.startswith('<p class="alert" role="alert"')
+
+
+def test_a_bug_is_not_taken_for_what_could_not_be_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity, "_items", lambda *_: {"a": 1}["no such name"])
+    with pytest.raises(KeyError):
+        activity.snapshot(stage)
+
+
+def test_what_stays_denied_does_not_have_the_parts_listed_again_each_time(
+    stage: Stage, later: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deny(monkeypatch, "DescribeTable")
+    monkeypatch.setattr(activity, "_PARTS_KEPT_WHILE_MISSING", 60)
+    first = activity.snapshot(stage)
+    later(8)
+    assert activity.snapshot(stage).parts is first.parts
 
 
 class _Gone(Stage):
@@ -352,8 +412,28 @@ def test_another_local_cloud_is_another_start(local: Stage, later: Any) -> None:
     assert figures(local, PROCESSOR)["runs/min"] == 1
     local._target = cast("Any", replace(local._target, cloud=cast("Cloud", object())))
     before = activity.snapshot(local).parts
+    logs = local.connect().client("logs")
+    for group in logs.describe_log_groups()["logGroups"]:
+        for stream in logs.describe_log_streams(logGroupName=group["logGroupName"])["logStreams"]:
+            logs.delete_log_stream(logGroupName=group["logGroupName"], logStreamName=stream["logStreamName"])
     later(8)  # a look is due, the list of parts of the same cloud would still be believed
     assert activity.snapshot(local).parts is not before
+    assert figures(local, PROCESSOR)["runs/min"] == 0  # what the first one's functions did, this one's did not
+
+
+def test_a_log_that_cannot_be_read_leaves_the_others(local: Stage) -> None:
+    log(local, PROCESSOR, report())
+    activity.snapshot(local)
+    logs = local.connect().client("logs")
+    [group] = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]
+               if "OrderNotifierLogs" in each["logGroupName"]]  # fmt: skip
+    logs.delete_log_group(logGroupName=group)
+    fresh = Stage(LOCAL)
+    assert figures(fresh, PROCESSOR) == {"runs/min": 1, "errors": 0}
+    assert figures(fresh, NOTIFIER) == figures(fresh, TOPIC) == {}
+    [(names, why)] = activity.snapshot(fresh).gaps()
+    assert names == "OrderNotifier, OrderTopic"
+    assert "ResourceNotFoundException" in why
 
 
 @pytest.mark.usefixtures("stage")
