@@ -146,12 +146,12 @@ class _Watch:
         try:
             found = _activity(target, self._find_parts(target), self._rates_of(target), datetime.now(UTC))
         except Exception:
-            self._parts = None  # a part may be gone since they were listed
+            self._parts = None
             raise
         if last is None:
             return found
         if found.errors.keys() - last.errors.keys():
-            self._parts = None
+            self._parts = None  # what no longer answers may be gone since they were listed
         return replace(found, figures=_compared(found.figures, last.figures))
 
     def _find_parts(self, target: Target) -> Parts:

@@ -105,11 +105,11 @@ def _latest() -> list[LatestOrder]:
     return [order for order in found if datetime.fromisoformat(order.at) >= since]
 
 
-@blueprint.get("/trace")
+@blueprint.post("/trace")
 def show_trace() -> str:
-    """The ways of all messages that an id stands for."""
+    """The ways of all messages that an id stands for; not by GET, because it may receive dead letters, which counts."""
     now = datetime.now(UTC)
-    wanted = request.args.get("id", "").strip()
+    wanted = request.values.get("id", "").strip()
     ways = trace.trace(stage.current().find(), wanted, now - _TRACE_BACK, now)
     return render_template("orders_trace.html", ways=[(trace.title(way), way) for way in ways])
 

@@ -124,7 +124,7 @@ def test_a_mail_keeps_its_ids_when_others_come(browser: FlaskClient, box: Box) -
 def test_an_announcement_leads_to_its_orders_trace(browser: FlaskClient, box: Box) -> None:
     box.receive(mail(1, attributes={"event": "order.created", "deduplication_id": 'A&b="1"'}), mail(2, attributes={}))
     [button] = parse(browser.get("/mailbox/").text).iter("button")
-    assert button.get("hx-get") == "/orders/trace?id=A%26b%3D%221%22"
+    assert button.get("hx-post") == "/orders/trace?id=A%26b%3D%221%22"
     assert button.get("hx-target") == "#trace"
     assert button.get("aria-label") == 'Trace A&b="1"'
 

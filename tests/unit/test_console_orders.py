@@ -75,7 +75,7 @@ def test_what_was_typed_is_what_is_sent(browser: FlaskClient, api: Server) -> No
     page = parse(answer.text)
     assert text(page, ".//p[@class='done']").startswith("202 accepted, message m-1")
     [trace_button] = page.findall(".//p/button")
-    assert trace_button.get("hx-get") == "/orders/trace?id=m-1"
+    assert trace_button.get("hx-post") == "/orders/trace?id=m-1"
     assert api.bodies[0].decode() in text(page, ".//code")
     assert "orders key --stage dev" in text(page, ".//code")
     assert KEY not in answer.text
@@ -219,14 +219,22 @@ def test_the_way_of_an_order_is_shown(browser: FlaskClient, monkeypatch: pytest.
         return [Way("m-1", "A-1", None, steps, "stored", "Stored.")]
 
     monkeypatch.setattr(trace, "trace", find)
-    page = parse(browser.get("/orders/trace?id=%20A-1").text)
+    page = parse(post(browser, "trace", id=" A-1").text)
     assert text(page, ".//caption") == "Order A-1, message m-1"
     cells = [["".join(cell.itertext()).strip() for cell in row] for row in page.findall(".//tbody/tr")]
     assert cells == [["09:15:00.112", "", "API", "accepted (202)"], ["09:15:01.346", "1,234", "processor", "stored"]]
     assert "Stored." in text(page)
-    unknown = browser.get("/orders/trace?id=%3Cb%3E")
+    # A button has the id in its address.
+    assert post(browser, "trace?id=A-1").status_code == HTTPStatus.OK
+    unknown = post(browser, "trace", id="<b>")
     assert unknown.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert text(parse(unknown.text), ".//*[@role='alert']") == "<b> is unknown"
+
+
+def test_a_trace_receives_dead_letters_so_a_link_from_elsewhere_does_not_start_it(browser: FlaskClient) -> None:
+    assert browser.get("/orders/trace?id=A-1").status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    elsewhere = browser.post("/orders/trace?id=A-1", headers={"Origin": "http://example.com"})
+    assert elsewhere.status_code == HTTPStatus.FORBIDDEN
 
 
 def test_the_latest_orders_are_read_by_one_reader(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +260,7 @@ def test_the_latest_orders_are_read_by_one_reader(browser: FlaskClient, monkeypa
     assert text(page, ".//*[@id='latest-m-2']") == f"{found.at[11:19]} - invalid order: quantity: <> m-2 Trace"
     assert page.findall(".//*[@id='latest-m-3']") == []
     [button] = page.findall(".//*[@id='latest-m-2']//button")
-    assert (button.get("hx-get"), button.get("aria-label")) == ("/orders/trace?id=m-2", "Trace m-2")
+    assert (button.get("hx-post"), button.get("aria-label")) == ("/orders/trace?id=m-2", "Trace m-2")
 
 
 def test_log_groups_that_are_gone_are_looked_up_again(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +285,9 @@ def test_log_groups_that_are_gone_are_looked_up_again(browser: FlaskClient, monk
 def test_a_stage_shown_read_only_has_no_forms_and_takes_none(dev: Target, api: Server) -> None:
     browser = browse(KnownStage({"order-pipeline": dev}, "dev", may_act=False))
     page = parse(browser.get("/orders/").text)
-    assert [form.get("hx-post") for form in page.iter("form")] == [None]
+    assert [form.get("hx-post") for form in page.iter("form")] == ["/orders/trace"]
+    unknown = post(browser, "trace", id="no id")
+    assert (unknown.status_code, "read-only" in unknown.text) == (HTTPStatus.UNPROCESSABLE_ENTITY, False)
     for path in ("place", "raw", "simulate", "burst"):
         refused = post(browser, path, **TYPED, body="{}", count="5")
         assert refused.status_code == HTTPStatus.FORBIDDEN
@@ -287,7 +297,7 @@ def test_a_stage_shown_read_only_has_no_forms_and_takes_none(dev: Target, api: S
 
 def test_the_panel_has_its_forms_where_it_may_act(browser: FlaskClient) -> None:
     posts = {form.get("hx-post") for form in parse(browser.get("/orders/").text).iter("form")}
-    assert posts == {None, "/orders/place", "/orders/raw"}
+    assert posts == {"/orders/trace", "/orders/place", "/orders/raw"}
     # Those for many orders stand beside the picture, and nowhere else: what the page asks for again is not around them.
     [beside] = parse(browser.get("/").text).findall(".//section[@id='overview']/*[@id='many-orders']")
     many = parse(browser.get(beside.get("hx-get", "")).text)
