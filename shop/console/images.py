@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
@@ -16,7 +16,7 @@ from shop import image_uploads, target
 from shop.console import stage
 from shop.console.jobs import Job, Progress
 from shop.console.security import action
-from shop.errors import ShopError
+from shop.errors import ShopError, explain
 from shop.image_files import StoredImage, content_type, look
 from shop.image_uploads import Upload
 from shop.images import ORIGINAL, Images, key_of, list_newest, open_images
@@ -58,17 +58,17 @@ def upload() -> Response:
         )
     if given is None or not given.filename:
         return _refuse("choose a picture first")
+    images = _open()
     try:
         file = _keep(given, given.filename)
     except OSError as error:
         return _refuse(error.strerror or str(error))
-    images = _open()
     try:
         job = stage.current().jobs.start(_JOB, lambda progress: _send(images, file, progress))
     except ShopError as error:
         shutil.rmtree(file.parent)
         return _refuse(str(error), job=stage.current().jobs.last(_JOB))
-    return make_response(render_template("images_work.html", images=images, job=job))
+    return _work(images, job=job)
 
 
 @blueprint.get("/upload")
@@ -77,16 +77,21 @@ def uploaded() -> Response:
     job: Job[Upload] | None = stage.current().jobs.last(_JOB)
     images = _opened()
     if job is None or job.state != "done" or job.result is None:
-        return make_response(render_template("images_work.html", images=images, job=job))
+        return _work(images, job=job)
     result = job.result
     if result.name is None or result.refusal is not None:
-        return make_response(render_template("images_work.html", images=images, refusal=_line(result)))
-    comparison = _compare(images, result.name)
-    answer = make_response(
-        render_template("images_work.html", images=images, upload=result, name=result.name, comparison=comparison)
-    )
+        return _work(images, refusal=_line(result))
+    answer = _work(images, upload=result, name=result.name, **_compared(images, result.name))
     answer.headers["HX-Trigger"] = _CHANGED
     return answer
+
+
+def _compared(images: Images, name: str) -> dict[str, Any]:
+    """What was made of an image; or why it cannot be shown, which changes nothing about its upload."""
+    try:
+        return {"comparison": _compare(images, name)}
+    except (ShopError, ClientError, BotoCoreError) as error:
+        return {"trouble": explain(error)}
 
 
 @blueprint.get("/gallery")
@@ -166,7 +171,14 @@ def _opened() -> Images:
 def _refuse(
     line: str, status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY, job: Job[Upload] | None = None
 ) -> Response:
-    return make_response(render_template("images_work.html", images=_opened(), refusal=line, job=job), status)
+    return _work(_opened(), status, refusal=line, job=job)
+
+
+def _work(images: Images, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Response:
+    """The form with what came of it, in its place; what else goes wrong stands beside it, where the form says."""
+    answer = make_response(render_template("images_work.html", images=images, **shown), status)
+    answer.headers["HX-Retarget"] = "#images-work"
+    return answer
 
 
 def _keep(given: "FileStorage", filename: str) -> Path:

@@ -175,9 +175,9 @@ def _burst(where: Target, count: int, progress: Progress) -> Sent:
 
 
 @blueprint.get("/burst")
-def show_burst() -> str:
+def show_burst() -> Response:
     """How the burst goes."""
-    return render_template("orders_progress.html", **_last_burst())
+    return _redrawn("#burst-progress", "orders_progress.html", **_last_burst())
 
 
 def _last_burst() -> dict[str, Any]:

@@ -134,7 +134,10 @@ def _day_error(day: str) -> str | None:
 
 
 def _render(day: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Response:
-    return make_response(render_template("report.html", day=day, **shown), status)
+    """The panel in its place; what else goes wrong stands beside the form, where that says."""
+    answer = make_response(render_template("report.html", day=day, **shown), status)
+    answer.headers["HX-Retarget"] = "#report-panel"
+    return answer
 
 
 def _render_report(day: str, on_error: HTTPStatus, done: Report | None = None) -> Response:

@@ -10,10 +10,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from PIL import ExifTags, Image
 
 from shop import dead_letters, image_uploads
+from shop.errors import ShopError
 from shop.images import Images, list_newest, open_images
 from tests.polling import eventually
 from tests.unit import image_stack
@@ -126,6 +128,33 @@ def test_an_upload_is_shown_beside_what_was_made_of_it(browser: FlaskClient, ima
         "image/webp",
         "image/webp",
     ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_upload_has_ended_though_its_pictures_cannot_be_shown(
+    browser: FlaskClient, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "<no>"}}, "GetObject")
+
+    monkeypatch.setattr("shop.console.images.look", denied)
+    send(browser, picture())
+    resize(images)
+    root = parse(ended(browser).text)
+    assert text(root, ".//*[@role='status']") == f"{STRANGE}: 2 sizes made."
+    assert text(root, ".//*[@role='alert']") == "GetObject: AccessDenied: <no>"
+
+
+def test_a_stage_that_does_not_answer_leaves_no_file_behind(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def down(*_: object) -> None:
+        raise ShopError("the cloud is down")
+
+    monkeypatch.setattr("shop.console.images.open_images", down)
+    answer = send(browser, picture())
+    assert text(parse(answer.text), ".//*[@role='alert']") == "the cloud is down"
+    assert "HX-Retarget" not in answer.headers  # beside the form, which stays
     assert list(tmp_path.iterdir()) == []
 
 
