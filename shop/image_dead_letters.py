@@ -62,7 +62,7 @@ def _found(images: Images, size: Size, name: str, source: Source) -> str:
         return "made all the same: it can be deleted"
     if images.head(source.key, source.version_id) is None:
         return "not made, and the original is gone: it can be deleted"
-    return f"not made; shop logs {construct_name(size.function_name)} says why"
+    return f"not made; .venv/bin/python -m shop logs {construct_name(size.function_name)} says why"
 
 
 def failed_sources(sqs: "SQSClient", url: str) -> set[tuple[str, str | None]]:

@@ -1,20 +1,23 @@
 """What a stored image is, by its own bytes: its name and its content type may be anybody's choice."""
 
 import io
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from shop.images import ORIGINAL, Images, key_of
 
 _START_BYTES: Final = 512 * 1024
 """An image's measures stand at its beginning, after what a camera wrote about it."""
 _SIGNATURES: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
-_FORMATS: Final = ("JPEG", "PNG", "WEBP")
+_READERS: Final[Mapping[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "image/jpeg": JpegImagePlugin.JpegImageFile,
+    "image/png": PngImagePlugin.PngImageFile,
+    "image/webp": WebPImagePlugin.WebPImageFile,
+}
 _LYING: Final = (5, 6, 7, 8)
 """EXIF's orientations that swap width and height (CIPA DC-008, Exif 2.32, 4.6.4)."""
 
@@ -67,13 +70,16 @@ def content_type(start: bytes) -> str | None:
 
 def pixels(start: bytes) -> tuple[int, int] | None:
     """Return width and height of an image as one sees it upright, from its first bytes; None where they do not say."""
+    kind = content_type(start)
+    if kind is None:
+        return None
     try:
-        with warnings.catch_warnings():
-            # Nothing is decoded here, so no size of image does harm.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(start), formats=_FORMATS)
-        turned = opened.getexif().get(ExifTags.Base.Orientation) in _LYING
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        # Not by Image.open, which refuses what has many pixels: nothing is decoded here.
+        opened = _READERS[kind](io.BytesIO(start))
+        exif = Image.Exif()
+        exif.load(opened.info.get("exif", b""))
+        turned = exif.get(ExifTags.Base.Orientation) in _LYING
+    except (OSError, SyntaxError, ValueError):
         return None
     width, height = opened.size
     return (height, width) if turned else (width, height)

@@ -1,24 +1,30 @@
 """Sending originals to a stage, and waiting until each of its sizes is made or has failed."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shop import image_dead_letters
+from shop import image_dead_letters, target
 from shop.errors import ShopError
 from shop.image_rules import KeyTooLong
 from shop.images import CONNECTIONS, Images, Size, check_encoding, reason
+from shop.logs import milliseconds, read
+from shop.names import construct_name
 from shop.queues import redrive
 
 if TYPE_CHECKING:
+    from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sqs.client import SQSClient
 
@@ -28,15 +34,20 @@ CONTENT_TYPES: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "im
 NO_VERSION: Final = "null"
 """What S3 calls the version of an object in a bucket that keeps none."""
 POLL_EVERY: Final = 0.5
-LOOK_EVERY: Final = 5.0
-"""Seconds between two looks at what may have become of an image instead: dead-lettered, replaced, deleted."""
+LOOK_EVERY: Final = 2.0
+"""Seconds between two looks at what may have become of an image instead: refused, dead-lettered, replaced, deleted."""
 SLACK: Final = 60.0
 """Seconds without news that are waited for beyond those in which SQS gives up on a message: a function may start
 cold, and on AWS the depth of a queue is up to a minute old (SQS, GetQueueAttributes)."""
 
-State = Literal["made", "failed", "replaced", "gone", "missing"]
-"""Of one size: made; in the dead-letter queue; another version was uploaded or the original deleted before it was
-made; nothing of that in the time there was."""
+_CLOCKS: Final = timedelta(minutes=5)
+"""How far this machine's clock may be ahead of the stage's."""
+_REFUSED: Final = "bad image"
+"""What a function logs of an original that it can make no image of, with the reason (lambdas/image_resizer)."""
+
+State = Literal["made", "refused", "failed", "replaced", "gone", "missing"]
+"""Of one size: made; no image can be made of its content; in the dead-letter queue; another version was uploaded or the
+original deleted before it was made; nothing of that in the time there was."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Result:
     state: State
     bytes: int | None = None
     """Of what was made; None where nothing was."""
+    why: str = ""
+    """In words for a person, of what its function says more of."""
 
     def cell(self) -> str:
         """Return the bytes, or the state where nothing was made, for a table."""
@@ -62,6 +75,8 @@ class Upload:
     version: str | None
     """The version that S3 gave it; None where it was not uploaded."""
     refusal: str | None
+    begun: datetime | None = None
+    """When it began to be sent, by this machine's clock; None where it was not."""
     results: dict[str, Result] = field(default_factory=dict)
     """By size, once they were waited for."""
 
@@ -71,11 +86,12 @@ class Upload:
             yield f"{self.file}: {self.refusal}"
         for size, result in self.results.items():
             if result.state != "made":
-                yield f"{self.file}: {size}: {_IN_WORDS[result.state]}"
+                yield f"{self.file}: {size}: {_IN_WORDS[result.state]}{result.why}"
 
 
 _IN_WORDS: Final[Mapping[State, str]] = {
-    "failed": "failed three times; its event is in the dead-letter queue, why in its function's log: shop logs",
+    "refused": "refused: ",
+    "failed": "failed three times; its event is in the dead-letter queue, why in its function's log: ",
     "replaced": "not made, another version was uploaded meanwhile",
     "gone": "not made, the original was deleted meanwhile",
     "missing": "not made in the time that it may take: status shows what waits",
@@ -204,6 +220,7 @@ def _send(images: Images, plan: Upload, name: str, versions: Mapping[str, str], 
             raise _StoppedError
 
     kind = CONTENT_TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
+    begun = datetime.now(UTC)
     try:
         with Path(plan.file).open("rb") as content:
             images.s3.upload_fileobj(
@@ -218,7 +235,7 @@ def _send(images: Images, plan: Upload, name: str, versions: Mapping[str, str], 
         return replace(plan, refusal=error.strerror or str(error))
     except (Boto3Error, BotoCoreError, ClientError) as error:
         return replace(plan, refusal=reason(error))
-    return replace(plan, version=versions.get(key, NO_VERSION))
+    return replace(plan, version=versions.get(key, NO_VERSION), begun=begun)
 
 
 def wait(images: Images, uploads: Sequence[Upload], on_end: Callable[[], None] = lambda: None) -> list[Upload]:
@@ -234,8 +251,9 @@ def wait(images: Images, uploads: Sequence[Upload], on_end: Callable[[], None] =
         for size in images.sizes
     }
     found: dict[tuple[str, str, str], Result] = {}
+    since = min((upload.begun for upload in uploads if upload.begun), default=datetime.now(UTC)) - _CLOCKS
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        for news in _news(images, waiting, threads):
+        for news in _news(images, waiting, since, threads):
             for (name, version, size), result in news.items():
                 found[name, version, size.name] = result
                 on_end()
@@ -252,7 +270,9 @@ def _results(images: Images, upload: Upload, found: Mapping[tuple[str, str, str]
     return {size.name: found.get((upload.name, upload.version, size.name), Result("missing")) for size in images.sizes}
 
 
-def _news(images: Images, waiting: set[_Wanted], threads: ThreadPoolExecutor) -> Iterator[dict[_Wanted, Result]]:
+def _news(
+    images: Images, waiting: set[_Wanted], since: datetime, threads: ThreadPoolExecutor
+) -> Iterator[dict[_Wanted, Result]]:
     """Yield results as they become known, for as long as there may be more of them."""
     patience = _patience(images)
     last_news = time.monotonic()
@@ -261,7 +281,7 @@ def _news(images: Images, waiting: set[_Wanted], threads: ThreadPoolExecutor) ->
         news = _ask(waiting, threads, lambda wanted: _made(images, *wanted))
         waiting = waiting - news.keys()
         if waiting and now >= next_look:
-            news |= _other_ends(images, waiting, threads)
+            news |= _other_ends(images, waiting, since, threads)
             waiting = waiting - news.keys()
             next_look = now + LOOK_EVERY
         if news:
@@ -291,15 +311,70 @@ def _made(images: Images, name: str, version: str, size: Size) -> Result | None:
     return Result("made", found["ContentLength"])
 
 
-def _other_ends(images: Images, waiting: set[_Wanted], threads: ThreadPoolExecutor) -> dict[_Wanted, Result]:
+def _other_ends(
+    images: Images, waiting: set[_Wanted], since: datetime, threads: ThreadPoolExecutor
+) -> dict[_Wanted, Result]:
     sqs: SQSClient = images.where.client("sqs")
     ended = _ask(waiting, threads, lambda wanted: _superseded(images, *wanted))
     for size in {size for _, _, size in waiting}:
+        refused = _refused_sources(images, size, since)
         failed = image_dead_letters.failed_sources(sqs, size.dead_letter_queue_url)
         for wanted in waiting:
-            if wanted[2] == size and (images.source_key(wanted[0]), wanted[1]) in failed:
-                ended[wanted] = Result("failed")
+            source = images.source_key(wanted[0]), wanted[1]
+            if wanted[2] == size and (source in refused or source in failed):
+                ended[wanted] = _failure(images, wanted, refused.get(source))
     return ended
+
+
+def _failure(images: Images, wanted: _Wanted, refused_because: str | None) -> Result:
+    log = _log_command(images, *wanted)
+    if refused_because is None:
+        return Result("failed", why=log)
+    # The content stays what it is, so there is nothing to wait for.
+    told = f"{refused_because}; it is tried three times, and is then in the dead-letter queue. Its function's log: "
+    return Result("refused", why=f"{told}{log}")
+
+
+def _log_command(images: Images, name: str, version: str, size: Size) -> str:
+    """Return the command line that shows what a size's function says of an uploaded version."""
+    sought = images.source_key(name) if version == NO_VERSION else version
+    option = "" if images.where.stage == target.LOCAL else f" --stage {images.where.stage}"
+    function = construct_name(size.function_name)
+    return f".venv/bin/python -m shop logs {function} --filter {shlex.quote(sought)}{option}"
+
+
+class _Refusal(msgspec.Struct):
+    """What a function logs of an original that it can make no image of."""
+
+    message: str
+    key: str
+    version_id: str | None
+    reason: str
+
+
+def _refused_sources(images: Images, size: Size, since: datetime) -> dict[tuple[str, str], str]:
+    """Return why a size's function can make no image of originals, by key and version, of those it has tried since.
+
+    Nothing where its log cannot be read: that only explains what the dead-letter queue tells as well, later.
+    """
+    logs: CloudWatchLogsClient = images.where.client("logs")
+    refused: dict[tuple[str, str], str] = {}
+    try:
+        for event in read(logs, size.log_group, milliseconds(since), f'"{_REFUSED}"'):
+            said = _read_refusal(event.message)
+            if said:
+                refused[said.key, said.version_id or NO_VERSION] = said.reason
+    except ClientError:
+        return {}
+    return refused
+
+
+def _read_refusal(line: str) -> _Refusal | None:
+    try:
+        said = msgspec.json.decode(line, type=_Refusal)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return None
+    return said if said.message == _REFUSED else None
 
 
 def _superseded(images: Images, name: str, version: str, _: Size) -> Result | None:

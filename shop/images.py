@@ -24,6 +24,7 @@ from shop.target import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
     from mypy_boto3_s3.client import S3Client
 
 CONNECTIONS: Final = 16
@@ -49,7 +50,10 @@ class Size:
     height: int
     max_file_bytes: int
     """No image is made of a larger file."""
+    max_pixels: int
+    """No image is made of one with more pixels."""
     function_name: str
+    log_group: str
     queue_url: str
     dead_letter_queue_url: str
 
@@ -101,23 +105,25 @@ def open_images(where: Target) -> Images:
     """
     functions: LambdaClient = where.client("lambda")
     s3: S3Client = where.client("s3", Config(max_pool_connections=CONNECTIONS))
-    found = [
-        (name, variables)
+    configurations = [
+        functions.get_function_configuration(FunctionName=name)
         for key, name in where.outputs.items()
-        if key.endswith("FunctionName") and "TARGET_PREFIX" in (variables := _environment(functions, name))
+        if key.endswith("FunctionName")
     ]
+    found = [each for each in configurations if "TARGET_PREFIX" in _variables(each)]
     if not found:
         raise ShopError(f"stack {where.stack} has no function that makes images: deploy it again")
-    bucket, source_prefix = where.output("ImagesBucketName"), found[0][1]["SOURCE_PREFIX"]
-    sizes = sorted((_size(where, *each) for each in found), key=lambda size: (size.width * size.height, size.name))
+    bucket, source_prefix = where.output("ImagesBucketName"), _variables(found[0])["SOURCE_PREFIX"]
+    sizes = sorted((_size(where, each) for each in found), key=lambda size: (size.width * size.height, size.name))
     return Images(where, s3, bucket, source_prefix, _suffixes(s3, bucket, source_prefix), tuple(sizes))
 
 
-def _environment(functions: "LambdaClient", name: str) -> Mapping[str, str]:
-    return functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {})
+def _variables(configuration: "FunctionConfigurationResponseTypeDef") -> Mapping[str, str]:
+    return configuration.get("Environment", {}).get("Variables", {})
 
 
-def _size(where: Target, function_name: str, variables: Mapping[str, str]) -> Size:
+def _size(where: Target, configuration: "FunctionConfigurationResponseTypeDef") -> Size:
+    variables = _variables(configuration)
     name = variables["TARGET_PREFIX"].removesuffix("/")
     queue = "".join(part[:1].upper() + part[1:] for part in name.split("-"))
     return Size(
@@ -127,7 +133,9 @@ def _size(where: Target, function_name: str, variables: Mapping[str, str]) -> Si
         width=int(variables["IMAGE_WIDTH"]),
         height=int(variables["IMAGE_HEIGHT"]),
         max_file_bytes=int(variables["MAX_FILE_BYTES"]),
-        function_name=function_name,
+        max_pixels=int(variables["MAX_PIXELS"]),
+        function_name=configuration["FunctionName"],
+        log_group=configuration["LoggingConfig"]["LogGroup"],
         queue_url=where.output(f"{queue}QueueUrl"),
         dead_letter_queue_url=where.output(f"{queue}DeadLetterQueueUrl"),
     )

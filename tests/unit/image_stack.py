@@ -1,6 +1,7 @@
 """A stage's image stack in moto: bucket, queues, and the functions' configuration, as a target of the command line."""
 
 import json
+import time
 from typing import Any
 
 import boto3
@@ -11,6 +12,7 @@ REGION = "eu-central-1"
 BUCKET = "the-images"
 SIZES = {"thumbnail": (128, 96, "jpeg"), "retina-large": (2_048, 2_048, "webp")}
 MAX_FILE_BYTES = 5_000
+MAX_PIXELS = 1_000_000
 VISIBILITY_SECONDS = 7
 RECEIVES = 3
 
@@ -25,7 +27,7 @@ class ImageTarget(Target):
 class _Functions:
     def get_function_configuration(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803
         if FunctionName not in SIZES:
-            return {"FunctionName": FunctionName}
+            return {"FunctionName": FunctionName, "LoggingConfig": {"LogGroup": FunctionName}}
         width, height, image_format = SIZES[FunctionName]
         variables = {
             "SOURCE_PREFIX": "ingest/",
@@ -34,8 +36,13 @@ class _Functions:
             "IMAGE_HEIGHT": str(height),
             "IMAGE_FORMAT": image_format,
             "MAX_FILE_BYTES": str(MAX_FILE_BYTES),
+            "MAX_PIXELS": str(MAX_PIXELS),
         }
-        return {"FunctionName": FunctionName, "Environment": {"Variables": variables}}
+        return {
+            "FunctionName": FunctionName,
+            "LoggingConfig": {"LogGroup": FunctionName},
+            "Environment": {"Variables": variables},
+        }
 
 
 def deploy() -> Target:
@@ -64,7 +71,15 @@ def deploy() -> Target:
         outputs[f"{pascal}QueueUrl"] = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         outputs[f"{pascal}DeadLetterQueueUrl"] = dead
         outputs[f"Create{pascal}FunctionName"] = name
+        session.client("logs").create_log_group(logGroupName=name)
+        session.client("logs").create_log_stream(logGroupName=name, logStreamName="the-only")
     return ImageTarget("dev", outputs, session, None, IMAGE_FANOUT)
+
+
+def log(where: Target, function: str, **line: str) -> None:
+    """Write a line into a function's log, now."""
+    event: Any = {"timestamp": int(time.time() * 1000), "message": json.dumps(line)}
+    where.client("logs").put_log_events(logGroupName=function, logStreamName="the-only", logEvents=[event])
 
 
 def _announced(topic: str, prefix: str, suffix: str) -> Any:

@@ -286,6 +286,35 @@ def test_waiting_ends_with_the_dead_letter_of_exactly_this_version(images: Image
     assert left["Attributes"]["ApproximateNumberOfMessages"] == "3"
 
 
+def test_waiting_ends_with_why_the_content_of_exactly_this_version_is_refused(images: Images, tmp_path: Path) -> None:
+    def meanwhile(upload: Upload) -> None:
+        line = {"message": "bad image", "key": f"ingest/{STRANGE}", "reason": "too many pixels"}
+        image_stack.log(images.where, "thumbnail", **line, version_id="an-earlier-version")
+        image_stack.log(images.where, "thumbnail", message="image not made", key=f"ingest/{STRANGE}")
+        image_stack.log(images.where, "thumbnail", **line, version_id=str(upload.version))
+        dead_letter(images, f"ingest/{STRANGE}", upload.version, size=1)
+
+    upload, _ = waited(images, tmp_path, meanwhile)
+    refused, failed = upload.failures()
+    assert "thumbnail: refused: too many pixels; it is tried three times, and is then in the dead-letter" in refused
+    log = f".venv/bin/python -m shop logs {{}} --filter {upload.version} --stage dev"
+    assert refused.endswith(log.format("thumbnail"))
+    assert "retina-large: failed three times" in failed
+    assert failed.endswith(log.format("retina-large"))
+
+
+def test_a_log_that_may_not_be_read_leaves_what_the_dead_letter_says(images: Images, tmp_path: Path) -> None:
+    def meanwhile(upload: Upload) -> None:
+        for number in range(len(images.sizes)):
+            dead_letter(images, f"ingest/{STRANGE}", upload.version, size=number)
+
+    logs = images.where.client("logs")
+    for size in images.sizes:
+        logs.delete_log_group(logGroupName=size.log_group)
+    upload, _ = waited(images, tmp_path, meanwhile)
+    assert {each.state for each in upload.results.values()} == {"failed"}
+
+
 def test_waiting_ends_when_the_original_is_replaced_or_deleted(images: Images, tmp_path: Path) -> None:
     def upload_again(_: Upload) -> None:
         store(images, f"ingest/{STRANGE}", b"newer")
@@ -472,12 +501,12 @@ def test_dead_letters_say_what_became_of_the_image(images: Images) -> None:
     assert sorted(letter.reason for letter in letters if letter.queue == "thumbnail") == [
         "another/ingest/x.jpg is no original of this stage",
         "no event of a new image: Testing Hello world",
-        "thumbnail of a + b.jpg: not made; shop logs thumbnail says why",
+        "thumbnail of a + b.jpg: not made; .venv/bin/python -m shop logs thumbnail says why",
         "thumbnail of gone.jpg: not made, and the original is gone: it can be deleted",
         "thumbnail of made.jpg: made all the same: it can be deleted",
     ]
     assert [letter.reason for letter in letters if letter.queue == "retina-large"] == [
-        "retina-large of a + b.jpg: not made; shop logs retina-large says why"
+        "retina-large of a + b.jpg: not made; .venv/bin/python -m shop logs retina-large says why"
     ]
     assert len(dead(images, limit=1)) == 2
     assert len(dead(images)) == 6
