@@ -58,6 +58,11 @@ LOWEST_RATE: Final = 0.5
 _DENIED: Final = ("AccessDenied", "AuthorizationError", "KMSAccessDenied", "NotAuthorized")
 _ANY_ZONE: Final = ZoneInfo("UTC")
 
+Change = Patch | Callable[[str], Patch]
+"""A merge patch for bodies of orders and sales; or what finds it for a body, or raises NotEditable. Where what is found
+is empty, the body goes back byte for byte.
+"""
+
 State = Literal["sent", "deleted", "kept", "would be sent", "would be deleted"]
 
 
@@ -80,8 +85,7 @@ class Redrive:
     """What a redrive is asked to do."""
 
     filters: Filters
-    patch: Patch | None = None
-    """A merge patch for the bodies of orders and sales."""
+    patch: Change | None = None
     rate: float = RATE
     """Messages and announcements a second."""
     received_within: timedelta | None = None
@@ -314,7 +318,7 @@ def _refuse_edit(_: "MessageTypeDef") -> _Delivery:
     raise _Refused("--edit is for orders and sales")
 
 
-def _order(where: Target, sqs: "SQSClient", patch: Patch | None, message: "MessageTypeDef") -> _Delivery:
+def _order(where: Target, sqs: "SQSClient", patch: Change | None, message: "MessageTypeDef") -> _Delivery:
     """An order on its way to the orders queue, under the id that it had first (DESIGN, `original_message_id`)."""
     body = _edited(message["Body"], patch)
     order = check(body, fallback_id(message))
@@ -331,7 +335,7 @@ def _order(where: Target, sqs: "SQSClient", patch: Patch | None, message: "Messa
     return _Delivery(f"to the orders queue, as {order.order_id}", [call])
 
 
-def _sale(sqs: "SQSClient", url: str, patch: Patch | None, message: "MessageTypeDef") -> _Delivery:
+def _sale(sqs: "SQSClient", url: str, patch: Change | None, message: "MessageTypeDef") -> _Delivery:
     body = _edited(message["Body"], patch)
     if reason := check_sale(body):
         raise _Refused(reason)
@@ -347,11 +351,14 @@ def _to_queue(sqs: "SQSClient", url: str, message: "MessageTypeDef", body: str) 
     return _Delivery("to its queue", [call])
 
 
-def _edited(body: str, patch: Patch | None) -> str:
+def _edited(body: str, patch: Change | None) -> str:
     if patch is None:
         return body
     try:
-        return edit(body, patch)
+        if not callable(patch):
+            return edit(body, patch)
+        found = patch(body)
+        return edit(body, found) if found else body
     except NotEditable as error:
         raise _Refused(f"cannot be edited: body: {error}") from None
 

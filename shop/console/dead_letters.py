@@ -5,7 +5,7 @@ Nothing is deleted here but what was sent: `dlq purge` keeps a file of what it d
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from threading import Lock
@@ -18,13 +18,13 @@ from shop import dead_letter_queues, redrive
 from shop.console import stage
 from shop.console.security import action
 from shop.dead_letter_queues import Filters, Place, purpose, takes_edits
-from shop.dead_letters import HOLD_SECONDS
+from shop.dead_letters import HOLD_SECONDS, DeadLetter
 from shop.errors import ShopError
 from shop.health import depth
 from shop.insights import ID
 from shop.json_merge_patch import NotEditable, Patch, difference, read_patch
 from shop.local.cloud import Cloud
-from shop.redrive import Outcome, Redrive
+from shop.redrive import Change, Outcome, Redrive
 
 TITLE: Final = "Dead letters"
 LIVE: Final = False
@@ -32,6 +32,8 @@ blueprint = Blueprint("dead_letters", __name__)
 
 _STATE: Final = "shop_console_dead_letters"
 _MOST_SHOWN: Final = 50
+_LONGEST_BODY: Final = 4_000
+"""Characters of a body that are shown unasked."""
 _FOUND_FOR_SECONDS: Final = 60.0
 """Which queues there are changes with a deployment only, and to find out takes a call for each function."""
 
@@ -89,55 +91,92 @@ def messages() -> str:
     return render_template(
         "dead_letters_messages.html",
         place=place,
-        letters=[(letter, _form(place, letter.message_id, letter.body)) for letter in letters],
-        editable=takes_edits(place),
+        letters=[(letter, _form(place, letter)) for letter in letters],
         most=_MOST_SHOWN,
+        longest=_LONGEST_BODY,
         hold_seconds=HOLD_SECONDS,
         all_form={"queue": place.queue.name, "patch": "", "error": None, "editable": takes_edits(place)},
     )
 
 
-def _form(place: Place, message_id: str, original: str, typed: str | None = None) -> dict[str, Any]:
-    """One message's form; `fixed` is why its body cannot be edited."""
-    fixed = None
-    try:
-        read_patch(original)
-    except NotEditable as error:
-        fixed = str(error)
+def _form(place: Place, letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:
+    """One message's form.
+
+    `body` is what may be edited, None where that is nothing; `fixed` says why it cannot be, and `is_large` that it can
+    be once it is asked for: all of a queue's bodies may be megabytes.
+    """
+    fixed = _why_fixed(letter.body) if takes_edits(place) else None
+    is_editable, is_large = takes_edits(place) and fixed is None, len(letter.body) > _LONGEST_BODY
     return {
         "queue": place.queue.name,
-        "message_id": message_id,
-        "original": original,
-        "body": original if typed is None else typed,
-        "editable": takes_edits(place) and fixed is None,
-        "fixed": fixed if takes_edits(place) else None,
+        "message_id": letter.message_id,
+        "body": letter.body if is_editable and (whole or not is_large) else None,
+        "is_large": is_editable and is_large and not whole,
+        "fixed": fixed,
         "error": None,
     }
+
+
+def _why_fixed(body: str) -> str | None:
+    try:
+        read_patch(body)
+    except NotEditable as error:
+        return str(error)
+    return None
+
+
+@blueprint.post("/body")
+@action
+def body() -> Response:
+    """A message's form with all of its body, however large; the message is received once more for that."""
+    place, message_id = _place(request.form.get("queue", "")), _message_id()
+    for letter in dead_letter_queues.read_letters([place], Filters(ids=frozenset({message_id}))):
+        return _redrawn(f"#letter-{message_id}", "dead_letters_form.html", form=_form(place, letter, whole=True))
+    raise ShopError(f"message {message_id} is not in the queue: it is gone, or held for up to {HOLD_SECONDS} s")
+
+
+def _message_id() -> str:
+    message_id = request.form.get("message_id", "")
+    if not ID.fullmatch(message_id):
+        raise ShopError(f"{message_id!r} is no message id")
+    return message_id
 
 
 @blueprint.post("/redrive")
 @action
 def redrive_one() -> Response:
     """Send one message back, its body edited where it was; without `go` only say what would become of it."""
-    place = _place(request.form.get("queue", ""))
-    message_id, original = request.form.get("message_id", ""), request.form.get("original", "")
-    if not ID.fullmatch(message_id):
-        raise ShopError(f"{message_id!r} is no message id")
-    form = _form(place, message_id, original, request.form.get("body"))
-    target = f"#letter-{message_id}"
-    try:
-        patch = _patch(form)
-    except NotEditable as error:
-        return _redrawn(target, "dead_letters_form.html", form={**form, "error": f"the body {error}"})
-    outcomes = _redrive(place, Filters((place.queue.name,), ids=frozenset({message_id})), patch)
-    return _redrawn(target, "dead_letters_form.html", form=form, outcomes=outcomes, **_told(outcomes))
+    place, message_id, typed = _place(request.form.get("queue", "")), _message_id(), request.form.get("body")
+    change = None if typed is None else _Typed(typed)
+    outcomes = _redrive(place, Filters((place.queue.name,), ids=frozenset({message_id})), change)
+    form = {
+        "queue": place.queue.name,
+        "message_id": message_id,
+        "body": typed,
+        "is_large": "is_large" in request.form,
+        "error": None,
+    }
+    if change is not None and change.error is not None:
+        wrong = {**form, "error": f"the body {change.error}"}
+        return _redrawn(f"#letter-{message_id}", "dead_letters_form.html", form=wrong)
+    return _redrawn(f"#letter-{message_id}", "dead_letters_form.html", form=form, outcomes=outcomes, **_told(outcomes))
 
 
-def _patch(form: Mapping[str, Any]) -> Patch | None:
-    """What the person changed; None where that is nothing, so that the message goes back byte for byte."""
-    if form["body"] == form["original"]:
-        return None
-    return difference(form["original"], form["body"]) or None
+@dataclass
+class _Typed:
+    """What a person made of a body. What that changes is found where the message is received, so that no page has to
+    say what its body was."""
+
+    text: str
+    error: str | None = None
+    """Why it cannot be made of the body."""
+
+    def __call__(self, body: str) -> Patch:
+        try:
+            return difference(body, self.text)
+        except NotEditable as error:
+            self.error = str(error)
+            raise
 
 
 @blueprint.post("/redrive-all")
@@ -155,7 +194,7 @@ def redrive_all() -> Response:
     return _redrawn("#redrive-all", "dead_letters_all.html", all_form=form, outcomes=outcomes, **_told(outcomes))
 
 
-def _redrive(place: Place, filters: Filters, patch: Patch | None) -> list[Outcome]:
+def _redrive(place: Place, filters: Filters, patch: Change | None) -> list[Outcome]:
     act = redrive.run if "go" in request.form else redrive.plan
     return act([place], Redrive(filters, patch))
 

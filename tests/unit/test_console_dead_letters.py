@@ -71,8 +71,8 @@ def show(browser: FlaskClient, queue: str = "orders") -> TestResponse:
     return browser.post("/dead_letters/messages", query_string={"queue": queue}, headers=OWN)
 
 
-def redrive(browser: FlaskClient, message_id: str, original: str, body: str, **more: str) -> TestResponse:
-    return post(browser, "redrive", message_id=message_id, original=original, body=body, **more)
+def redrive(browser: FlaskClient, message_id: str, body: str, **more: str) -> TestResponse:
+    return post(browser, "redrive", message_id=message_id, body=body, **more)
 
 
 def receives(dev: Target) -> int:
@@ -112,7 +112,7 @@ def test_messages_are_shown_whole_with_their_reasons(browser: FlaskClient, dev: 
     # What is no JSON object has no fields to change.
     assert page.findall(f".//*[@id='body-{broken}']") == []
     assert "a <coffee>, please" in text(page, f".//*[@id='details-{broken}']")
-    assert "cannot be edited: it is not JSON" in text(page, f".//*[@id='letter-{broken}']")
+    assert "cannot be edited: it is not JSON" in text(page, f".//*[@id='details-{broken}']")
     assert waiting(dev) == 2
 
 
@@ -129,9 +129,9 @@ def test_a_queue_that_nobody_knows_is_refused(browser: FlaskClient) -> None:
 def test_to_try_changes_nothing(browser: FlaskClient, dev: Target) -> None:
     message_id = send(dev, WRONG)
     mended = WRONG.replace('"err"', "3.50")
-    kept = redrive(browser, message_id, WRONG, WRONG)
+    kept = redrive(browser, message_id, WRONG)
     assert "A-1 kept: invalid: price_per_item" in text(parse(kept.text))
-    would = redrive(browser, message_id, WRONG, mended)
+    would = redrive(browser, message_id, mended)
     page = parse(would.text)
     assert "A-1 would be sent: to the orders queue, as A-1" in text(page)
     assert text(page, f".//*[@id='body-{message_id}']") == mended
@@ -140,7 +140,7 @@ def test_to_try_changes_nothing(browser: FlaskClient, dev: Target) -> None:
 
 def test_an_edited_message_goes_back_with_the_digits_that_were_typed(browser: FlaskClient, dev: Target) -> None:
     message_id = send(dev, WRONG)
-    answer = redrive(browser, message_id, WRONG, WRONG.replace('"err"', "3.50"), go="yes")
+    answer = redrive(browser, message_id, WRONG.replace('"err"', "3.50"), go="yes")
     page = parse(answer.text)
     assert "A-1 sent: to the orders queue" in text(page)
     assert page.findall(".//form") == []
@@ -154,7 +154,7 @@ def test_a_message_that_was_not_edited_goes_back_byte_for_byte(browser: FlaskCli
     body = ORDER.replace(", ", " ,\n ")
     message_id = send(dev, body)
     # As a browser gives it: line breaks are its own, and so is white space that a person added.
-    redrive(browser, message_id, body, body.replace("\n", "\r\n") + " ", go="yes")
+    redrive(browser, message_id, body.replace("\n", "\r\n") + " ", go="yes")
     assert sent_back(dev)["Body"] == body
 
 
@@ -162,14 +162,14 @@ def test_only_the_message_that_was_chosen_goes_back(browser: FlaskClient, dev: T
     send(dev, ORDER.replace("A-1", "A-0"))
     chosen = send(dev, ORDER)
     send(dev, ORDER.replace("A-1", "A-2"))
-    redrive(browser, chosen, ORDER, ORDER, go="yes")
+    redrive(browser, chosen, ORDER, go="yes")
     assert sent_back(dev)["Body"] == ORDER
     assert waiting(dev) == 2
 
 
 def test_what_is_no_json_can_be_tried_as_it_is(browser: FlaskClient, dev: Target) -> None:
     message_id = send(dev, "a <coffee>, please")
-    answer = redrive(browser, message_id, "a <coffee>, please", "a <coffee>, please")
+    answer = post(browser, "redrive", message_id=message_id)
     assert answer.status_code == HTTPStatus.OK
     assert f"{message_id} kept: invalid: body: " in text(parse(answer.text))
 
@@ -187,7 +187,7 @@ def test_an_edit_that_cannot_be_said_stands_beside_its_field(
     browser: FlaskClient, dev: Target, typed: str, why: str
 ) -> None:
     message_id = send(dev, WRONG)
-    answer = redrive(browser, message_id, WRONG, typed, go="yes")
+    answer = redrive(browser, message_id, typed, go="yes")
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     page = parse(answer.text)
     [field] = page.findall(".//textarea")
@@ -197,13 +197,65 @@ def test_an_edit_that_cannot_be_said_stands_beside_its_field(
     assert (waiting(dev), waiting(dev, "OrdersQueueUrl")) == (1, 0)
 
 
+def large(order_id: str) -> str:
+    """An order with a field that is none, nearly as large as SQS lets it be and larger still as HTML."""
+    note = '<b>\\"' * 40_000
+    return ORDER.replace("A-1", order_id).replace('"quantity"', f'"note": "{note}", "quantity"')
+
+
+def test_large_bodies_are_shown_in_part_with_the_command_that_shows_all(browser: FlaskClient, dev: Target) -> None:
+    ids = [send(dev, large(f"A-{number}")) for number in range(10)] + [send(dev, "x" * 200_000)]
+    html = show(browser).text
+    assert len(html) < len(ids) * 30_000
+    page = parse(html)
+    assert page.findall(".//textarea") == []
+    for message_id in ids:
+        said = text(page, f".//*[@id='details-{message_id}']")
+        assert f"python -m shop dlq show {message_id} --stage dev shows all" in said
+        assert "The first 4,000 of 2" in said
+
+
+def test_a_body_is_in_the_page_once(browser: FlaskClient, dev: Target) -> None:
+    send(dev, ORDER.replace("Tea", "edited here"))
+    send(dev, f"no JSON, {'x' * 200}, edited nowhere")
+    html = show(browser).text
+    assert (html.count("edited here"), html.count("edited nowhere")) == (1, 1)
+
+
+def test_a_large_body_is_edited_once_it_is_asked_for(browser: FlaskClient, dev: Target) -> None:
+    body = large("A-1")
+    message_id = send(dev, body)
+    page = parse(show(browser).text)
+    [edit] = page.findall(f".//*[@id='edit-{message_id}']")
+    tried = post(browser, "redrive", message_id=message_id, is_large="yes")
+    assert "kept: invalid" in text(parse(tried.text))
+    assert parse(tried.text).findall(f".//*[@id='{edit.get('id')}']") != []
+    answer = browser.post(edit.get("hx-post", ""), data={"queue": "orders", "message_id": message_id}, headers=OWN)
+    assert answer.headers["HX-Retarget"] == f"#letter-{message_id}"
+    [field] = parse(answer.text).findall(".//textarea")
+    assert "".join(field.itertext()).strip() == body
+    assert parse(answer.text).findall(f".//*[@id='{edit.get('id')}']") == []
+    kept = parse(redrive(browser, message_id, body).text)
+    assert text(kept, ".//li").startswith("A-1 kept: invalid: ")
+    redrive(browser, message_id, ORDER, go="yes")
+    assert json.loads(sent_back(dev)["Body"]) == json.loads(ORDER)
+    assert waiting(dev) == 0
+
+
+def test_a_large_body_that_is_gone_is_said_to_be(browser: FlaskClient) -> None:
+    answer = post(browser, "body", message_id="79229c67-4257-42e5-8006-b78b2b305841")
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "is not in the queue" in text(parse(answer.text), ".//*[@role='alert']")
+    assert "HX-Retarget" not in answer.headers  # beside the form, which stays
+
+
 def test_a_message_that_is_gone_is_said_to_be(browser: FlaskClient) -> None:
-    answer = redrive(browser, "79229c67-4257-42e5-8006-b78b2b305841", ORDER, ORDER, go="yes")
+    answer = redrive(browser, "79229c67-4257-42e5-8006-b78b2b305841", ORDER, go="yes")
     assert text(parse(answer.text), ".//*[@role='alert']").startswith("No such message is in the queue")
 
 
 def test_what_is_no_message_id_gets_into_no_header(browser: FlaskClient) -> None:
-    answer = redrive(browser, "m-1\r\nX-Own: 1", ORDER, ORDER)
+    answer = redrive(browser, "m-1\r\nX-Own: 1", ORDER)
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert "is no message id" in text(parse(answer.text))
     assert "X-Own" not in answer.headers
@@ -234,8 +286,9 @@ def test_a_stage_shown_read_only_shows_messages_and_sends_none(dev: Target) -> N
     assert page.findall(".//form") == []
     assert ORDER in text(page, ".//details")
     for refused in (
-        redrive(browser, message_id, ORDER, ORDER, go="yes"),
+        redrive(browser, message_id, ORDER, go="yes"),
         post(browser, "redrive-all", go="yes"),
+        post(browser, "body", message_id=message_id),
     ):
         assert refused.status_code == HTTPStatus.FORBIDDEN
     assert (waiting(dev), waiting(dev, "OrdersQueueUrl")) == (1, 0)
