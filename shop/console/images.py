@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,9 @@ _KEPT: Final = "shop_console_images"
 _IN_GALLERY: Final = 12
 _SIGNATURE_BYTES: Final = 12
 _CHUNK_BYTES: Final = 64 * 1024
+_MOST_PIXELS: Final = 24_000_000
+_MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of an original that the page shows: a browser keeps four bytes for each pixel, on a phone too."""
 _CHANGED: Final = "images-changed"
 """The event at which the page asks for the gallery again."""
 
@@ -143,13 +147,25 @@ class _Compared:
 
     found: StoredImage
     share: float
+    is_shown: bool
+    """Whether a browser shows it easily."""
 
 
 def _compare(images: Images, name: str) -> list[_Compared]:
     found = look(images, name)
     if not found or found[0].label != ORIGINAL:
         raise ShopError(f"there is no image {name}, or nothing is in it")
-    return [_Compared(each, 100 * each.bytes / found[0].bytes) for each in found]
+    most_pixels = min(_MOST_PIXELS, *(size.max_pixels for size in images.sizes))
+    return [_Compared(each, 100 * each.bytes / found[0].bytes, _is_shown(each, most_pixels)) for each in found]
+
+
+def _is_shown(image: StoredImage, most_pixels: int) -> bool:
+    if image.content_type is None:
+        return False
+    if image.label != ORIGINAL:
+        return True
+    # One that does not say how many pixels it has may have any number.
+    return image.pixels is not None and prod(image.pixels) <= most_pixels and image.bytes <= _MOST_BYTES
 
 
 def _name() -> str:

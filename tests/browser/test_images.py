@@ -35,7 +35,7 @@ def test_a_picture_is_seen_beside_what_was_made_of_it(panel: Locator, images: Im
     content = picture(1200, 900)
     choose(panel, {"name": name, "mimeType": "image/jpeg", "buffer": content})
     expect(panel.get_by_role("status")).to_have_text(f"{name}: 2 sizes made.")
-    expect(panel.get_by_role("figure").first).to_contain_text(f"1200 \u00d7 900 pixels, {len(content):,} bytes")
+    expect(panel.get_by_role("figure").first).to_contain_text(f"1,200 \u00d7 900 pixels, {len(content):,} bytes")
     for size, pixels in SIZES.items():
         made = images.results(name)[size]
         figure = panel.get_by_role("figure").filter(has_text=size)
@@ -63,6 +63,20 @@ def test_what_would_make_no_image_is_refused_beside_the_field(
     field = panel.get_by_label("Choose a picture")
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_have_accessible_description(re.compile(re.escape(f"{name}: {rule}")))
+    axe(panel.page, "#images")
+
+
+def test_what_is_no_picture_is_refused_by_what_its_function_logs(panel: Locator, images: ImageFanout) -> None:
+    name = f"{uuid.uuid4().hex}.jpg"
+    choose(panel, {"name": name, "mimeType": "image/jpeg", "buffer": b"a text"})
+    expect(panel.get_by_role("alert")).to_have_text(
+        [re.compile(f"{size}: refused: no JPEG, .*shop logs Create") for size in SIZES]
+    )
+    s3, key = images.client("s3"), f"ingest/{name}"
+    version = s3.head_object(Bucket=images.bucket, Key=key)["VersionId"]
+    # The tries that follow then find nothing to do, and no dead letter is left.
+    s3.delete_object(Bucket=images.bucket, Key=key, VersionId=version)
+    expect(panel.get_by_role("button", name="Upload")).to_be_enabled()
     axe(panel.page, "#images")
 
 

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 
 from shop import dead_letters, image_uploads
 from shop.errors import ShopError
+from shop.image_files import pixels
 from shop.images import Images, list_newest, open_images
 from tests.polling import eventually
 from tests.unit import image_stack
@@ -156,6 +157,40 @@ def test_a_stage_that_does_not_answer_leaves_no_file_behind(
     assert text(parse(answer.text), ".//*[@role='alert']") == "the cloud is down"
     assert "HX-Retarget" not in answer.headers  # beside the form, which stays
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("image_format", "size", "is_shown"), [("PNG", (1_000, 1_000), True), ("PNG", (1_001, 1_000), False)]
+)
+def test_an_original_of_more_pixels_than_the_stage_takes_is_told_in_words(
+    browser: FlaskClient, images: Images, image_format: str, size: tuple[int, int], is_shown: bool
+) -> None:
+    store(images, "ingest/large.png", picture(image_format, size))
+    root = parse(browser.get("/images/shown?name=large.png").text)
+    [caption] = captions(root)
+    assert caption.startswith(f"original {size[0]:,} \u00d7 1,000 pixels, ")
+    assert bool(list(root.iter("img"))) == is_shown
+    assert ("Too large to be shown here." in text(root)) != is_shown
+
+
+def test_pixels_are_told_by_the_beginning_of_a_file_however_many_they_are() -> None:
+    content = io.BytesIO()
+    Image.new("1", (16_000, 14_000)).save(content, "PNG")
+    assert pixels(content.getvalue()[:1_000]) == (16_000, 14_000)
+    assert pixels(picture("PNG", (40, 30), orientation=6)) == (30, 40)
+
+
+def test_an_upload_that_is_refused_says_why_before_it_is_a_dead_letter(browser: FlaskClient, images: Images) -> None:
+    send(browser, b"no picture at all")
+    found = eventually(lambda: images.head(f"ingest/{STRANGE}"))
+    line = {"message": "bad image", "key": f"ingest/{STRANGE}", "version_id": found["VersionId"], "reason": "no JPEG"}
+    for size in images.sizes:
+        image_stack.log(images.where, size.function_name, **line)
+    root = parse(ended(browser).text)
+    alerts = [text(each) for each in root.findall(".//*[@role='alert']")]
+    assert len(alerts) == len(images.sizes)
+    assert all(": refused: no JPEG; it is tried three times" in each for each in alerts)
+    assert root.find(".//button").get("disabled") is None  # type: ignore[union-attr]
 
 
 def test_no_picture_ends_as_its_dead_letter_says(browser: FlaskClient, images: Images) -> None:
