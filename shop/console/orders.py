@@ -3,6 +3,7 @@
 And, for the page to put beside the picture, the forms that send many: the simulator and bursts.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ _BURST: Final = "the burst"
 _LOOK_BACK: Final = timedelta(hours=1)
 _TRACE_BACK: Final = timedelta(days=1)
 _MOST_SIMULATED: Final = 10_000
+_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?|\.[0-9]+")
 _EXAMPLE: Final = {"product": "Caffè Latte", "quantity": "2", "price_per_item": "3.50"}
 _LABELS: Final = {
     "orderID": "Order id (orderID, optional)",
@@ -119,10 +121,9 @@ def show_trace() -> str:
 def place() -> Response:
     """Send the order of the form; one that breaks a rule only where that is wanted."""
     typed = {name: request.form.get(name, "") for name in FIELDS}
-    errors = order_form.broken_rules(typed)
-    if errors and "anyway" not in request.form:
-        return _redrawn("#place-order", "orders_place.html", form=_form(typed, errors))
-    return _redrawn("#place-order", "orders_place.html", form=_form(typed, errors), sent=_send(order_form.body(typed)))
+    errors = {} if "anyway" in request.form else order_form.broken_rules(typed)
+    sent = None if errors else _send(order_form.body(typed))
+    return _redrawn("#place-order", "orders_place.html", form=_form(typed, errors), sent=sent)
 
 
 @blueprint.post("/raw")
@@ -206,20 +207,17 @@ def _rate(form: dict[str, Any]) -> float | None:
     text = form["typed"]["error_rate"]
     if not text:
         return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if not 0 <= rate <= 1:
-        form["errors"]["error_rate"] = "is not a number from 0 to 1"
-        return None
-    return rate
+    # Python's own float reads `0_1`, `1e-1` and `nan`, too.
+    if _DECIMAL.fullmatch(text) and float(text) <= 1:
+        return float(text)
+    form["errors"]["error_rate"] = "is not a decimal number from 0 to 1"
+    return None
 
 
 def _redrawn(target: str, template: str, **shown: Any) -> Response:
     """A form once more, with what came of it; what else goes wrong stands beside it, where the form says."""
     errors = any(isinstance(each, Mapping) and each.get("errors") for each in shown.values())
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if errors and "sent" not in shown else HTTPStatus.OK
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
     answer = make_response(render_template(template, **shown), status)
     answer.headers["HX-Retarget"] = target
     answer.headers["HX-Reswap"] = "outerHTML"

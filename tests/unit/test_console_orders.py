@@ -102,7 +102,11 @@ def test_a_broken_rule_stands_beside_its_field_and_nothing_is_sent(browser: Flas
 def test_a_wrong_order_is_sent_where_that_is_wanted(browser: FlaskClient, api: Server) -> None:
     answer = post(browser, "place", quantity="2.0", anyway="yes")
     assert api.bodies == [b'{"quantity": 2.0}']
+    assert answer.status_code == HTTPStatus.OK
+    # What the API said of it is the answer; what the form had to say was overruled.
     assert text(parse(answer.text), ".//*[@role='alert']") == "400 not accepted: <b>product</b> is missing"
+    assert "aria-invalid" not in answer.text
+    assert values(answer)["quantity"] == "2.0"
 
 
 @pytest.mark.parametrize("body", ['{"product": 1,\n"product": 1E2}', "no JSON", "", '"product" 🍰 \0'])
@@ -125,6 +129,10 @@ def test_any_body_is_sent_as_it_is(browser: FlaskClient, api: Server, body: str)
         ("5", "2", "error_rate"),
         ("5", "nan", "error_rate"),
         ("5", "often", "error_rate"),
+        ("5", "0_1", "error_rate"),
+        ("5", "1e-1", "error_rate"),
+        ("5", "1.01", "error_rate"),
+        ("5", "9" * 5000, "error_rate"),
     ],
 )
 def test_the_simulator_is_asked_for_what_it_can_do(browser: FlaskClient, count: str, rate: str, wrong: str) -> None:
@@ -148,7 +156,8 @@ def test_the_simulator_gets_what_was_typed(browser: FlaskClient, monkeypatch: py
     answer = post(browser, "simulate", count=" 1000 ", error_rate="0.25")
     assert text(parse(answer.text), ".//*[@role='status']") == "1,000 orders sent, 1 of them invalid"
     post(browser, "simulate", count="5", error_rate="")
-    assert events == [{"count": 1000, "error_rate": 0.25}, {"count": 5}]
+    post(browser, "simulate", count="6", error_rate=".5")
+    assert events == [{"count": 1000, "error_rate": 0.25}, {"count": 5}, {"count": 6, "error_rate": 0.5}]
     failed = post(browser, "simulate", count="13", error_rate="")
     assert failed.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert text(parse(failed.text), ".//*[@role='alert']") == "the order simulator failed: no luck"
