@@ -29,6 +29,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
 _LOG_TAIL_LINES = 1
+_PORTS = 65_536
 _CODE = ("shop", "stacks", "lambdas/shared")
 """Folders with what the page runs; changed files there take effect with a new process."""
 _SUFFIXES = (".py", ".html", ".json")
@@ -39,8 +40,8 @@ class ConsolePageError(ShopError):
 
 
 def url(running: Running) -> str:
-    """The page's address."""
-    return f"http://localhost:{running.port}/"
+    """The page's address: by number, as another program may listen to what `localhost` names first, ::1."""
+    return f"http://{process.HOST}:{running.port}/"
 
 
 def find(paths: Paths) -> Running | None:
@@ -54,12 +55,11 @@ def launch(paths: Paths) -> Running:
     One that does not answer, or is older than its code, is replaced. The port is that of the last one, so that a page
     that is open in a browser goes on; else 4580; else any.
     """
-    known = process.read(paths.console_pid)
     running = find(paths)
     if running and _answers(running.port) and not _is_older_than_code(paths.console_pid):
         return running
     stop(paths)
-    return _launch(paths, _choose_port(known))
+    return _launch(paths, _choose_port(paths))
 
 
 def wait(paths: Paths, launched: Running) -> Running:
@@ -84,9 +84,17 @@ def stop(paths: Paths) -> None:
     paths.console_pid.unlink(missing_ok=True)
 
 
-def _choose_port(known: Running | None) -> int:
-    wanted = (known.port if known else PREFERRED_PORT, PREFERRED_PORT)
+def _choose_port(paths: Paths) -> int:
+    wanted = (_last_port(paths) or PREFERRED_PORT, PREFERRED_PORT)
     return next((port for port in wanted if process.is_free(port)), None) or process.any_free_port()
+
+
+def _last_port(paths: Paths) -> int | None:
+    try:
+        port = int(paths.console_port.read_text())
+    except (FileNotFoundError, ValueError):  # none yet, or a file that was cut short
+        return None
+    return port if 0 < port < _PORTS else None
 
 
 def _launch(paths: Paths, port: int) -> Running:
@@ -106,6 +114,7 @@ def _launch(paths: Paths, port: int) -> Running:
         if child.poll() is not None:
             raise ConsolePageError(f"it ended while starting: {_log_tail(paths)}")
         time.sleep(process.POLL_SECONDS)
+    paths.console_port.write_text(str(port))
     return process.Running(pid=child.pid, port=port)
 
 

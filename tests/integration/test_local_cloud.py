@@ -51,7 +51,7 @@ def test_status_tells_what_runs(cloud: Cloud, cloud_folder: Path) -> None:
     assert cloud.endpoint_url == f"https://localhost:{status.port}"
     assert "local-order-pipeline" in status.stacks
     assert status.console is not None
-    assert cloud.console_url == f"http://localhost:{status.console.port}/"
+    assert cloud.console_url == f"http://127.0.0.1:{status.console.port}/"
     assert Path(cloud.log_file).is_file()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shop.local import cloud as local_cloud
-from shop.local import console_page, process, tools
+from shop.local import console_page, emulator, process, tools
 from shop.local.paths import Paths
 from tests.polling import eventually
 
@@ -43,7 +43,7 @@ def _kill(paths: Paths, running: Running) -> None:
 def test_a_page_that_answers_is_kept(paths: Paths, page: Running) -> None:
     assert console_page.launch(paths) == page
     assert console_page.find(paths) == page
-    assert console_page.url(page) == f"http://localhost:{page.port}/"
+    assert console_page.url(page) == f"http://127.0.0.1:{page.port}/"
 
 
 def test_a_killed_page_comes_back_at_its_address(paths: Paths, page: Running) -> None:
@@ -51,6 +51,32 @@ def test_a_killed_page_comes_back_at_its_address(paths: Paths, page: Running) ->
     again = console_page.wait(paths, console_page.launch(paths))
     assert again.pid != page.pid
     assert again.port == page.port
+
+
+def test_the_page_of_the_next_cloud_has_the_address_of_the_last(paths: Paths, page: Running) -> None:
+    with socket.create_server((process.HOST, 0)) as other:
+        port = other.getsockname()[1]
+    local_cloud.down(paths.folder, progress=lambda _: None)
+    paths.console_port.write_text(str(port))
+    again = console_page.wait(paths, console_page.launch(paths))
+    assert again.port == port != page.port
+    local_cloud.down(paths.folder, progress=lambda _: None)
+    assert console_page.launch(paths).port == port
+
+
+@pytest.mark.parametrize("kept", ["", "x", "0", "70000"])
+def test_a_port_that_was_not_kept_whole_is_none(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "console.port").write_text(kept)
+    assert console_page._choose_port(Paths(tmp_path)) > 1023
+
+
+def test_the_page_ends_before_the_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(console_page, "stop", lambda _: ended.append("page"))
+    monkeypatch.setattr(emulator, "find", lambda _: process.Running(pid=1, port=1))
+    monkeypatch.setattr(emulator, "stop", lambda *_: ended.append("emulator"))
+    assert local_cloud.down(tmp_path, progress=lambda _: None)
+    assert ended == ["page", "emulator"]
 
 
 def test_a_page_that_hangs_is_replaced(paths: Paths, page: Running, monkeypatch: pytest.MonkeyPatch) -> None:
