@@ -197,13 +197,14 @@ def _keep_mail(paths: Paths, progress: Progress) -> None:
 
 def _stop(paths: Paths, progress: Progress) -> bool:
     running = emulator.find(paths)
-    # First, so that no client takes what is about to go for a cloud that runs.
+    # The page before all else: what it would say of a cloud half gone misleads who looks at it.
+    console_page.stop(paths)
+    # Then these, so that no client takes what is about to go for a cloud that runs.
     for description in (paths.cloud_json, paths.outputs_json):
         description.unlink(missing_ok=True)
     if running:
         progress("Stopping the emulator")
         emulator.stop(paths, running)
-    console_page.stop(paths)
     database.stop(paths)
     database.forget(paths)
     shutil.rmtree(paths.data, ignore_errors=True)

@@ -56,6 +56,11 @@ class Paths:
         return self.folder / "console.pid"
 
     @property
+    def console_port(self) -> Path:
+        """The port that the console page had last; outlives the cloud, for the next one's page to have it again."""
+        return self.folder / "console.port"
+
+    @property
     def console_log(self) -> Path:
         """What the console page's process prints: its address, and tracebacks."""
         return self.folder / "console.log"
