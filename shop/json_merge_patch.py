@@ -73,7 +73,7 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any], path: tuple
     patch: dict[str, Any] = {name: None for name in before if name not in after}
     for name, value in after.items():
         was = before.get(name, _ABSENT)
-        if _same(was, value):
+        if was == value:
             continue
         here = (*path, name)
         if value is None:
@@ -83,15 +83,6 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any], path: tuple
         else:
             patch[name] = value
     return patch
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same; not by `==` alone, by which `true` in Python is a number."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return type(one) is type(other) and bool(one == other)
 
 
 def _merge(document: Any, patch: Any) -> Any:

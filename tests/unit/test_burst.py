@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ def test_the_orders_are_valid_and_new_in_each_burst() -> None:
     assert len({decode_order(body, "0").order_id for body in bodies}) == 200
 
 
-def test_every_order_is_sent_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("count", "steps"), [(40, [40]), (41, [40, 1]), (90, [40, 40, 10])])
+def test_every_order_is_sent_and_told(monkeypatch: pytest.MonkeyPatch, count: int, steps: list[int]) -> None:
     sent: list[bytes] = []
 
     def place(_: object, bodies: Sequence[bytes], connections: int) -> list[Answer]:
@@ -33,9 +35,10 @@ def test_every_order_is_sent_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "place", place)
     told: list[tuple[int, Sent]] = []
     target: Any = object()
-    result = burst.send(target, 90, lambda just, so_far: told.append((just, so_far)))
-    assert len(set(sent)) == 90
-    assert [just for just, _ in told] == [40, 40, 10]
-    assert [so_far.accepted + so_far.refused for _, so_far in told] == [40, 80, 90]
-    assert result == told[-1][1] == Sent(81, 9, "Too Many")
-    assert str(result) == "81 accepted, 9 refused: Too Many"
+    result = burst.send(target, count, lambda just, so_far: told.append((just, so_far)))
+    assert len(set(sent)) == count
+    assert [just for just, _ in told] == steps
+    assert [so_far.accepted + so_far.refused for _, so_far in told] == list(accumulate(steps))
+    refused = count // 10
+    assert result == told[-1][1] == Sent(count - refused, refused, "Too Many")
+    assert str(result) == f"{count - refused} accepted, {refused} refused: Too Many"

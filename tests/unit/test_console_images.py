@@ -6,8 +6,9 @@ import io
 import json
 import tempfile
 import urllib.parse
+from dataclasses import replace
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
+
+    from shop.target import Target
 
 STRANGE = "Caffè & 50% +1 杯.jpg"
 
@@ -333,6 +336,28 @@ def test_an_image_that_is_gone_is_said(browser: FlaskClient) -> None:
     answer = browser.get("/images/shown?name=gone.jpg")
     assert answer.status_code == 422
     assert "there is no image gone.jpg" in answer.text
+
+
+def test_a_stage_is_asked_once_what_it_makes_until_its_cloud_is_another(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+
+    def reopen(where: Target) -> Images:
+        opened.append(where.cloud)
+        return replace(images, where=where)
+
+    monkeypatch.setattr("shop.console.images.open_images", reopen)
+    systems = {"image-fanout": images.where}
+    browser = browse(KnownStage(systems, "dev"))
+    for _ in range(2):
+        assert browser.get("/images/gallery").status_code == 200
+    assert opened == [None]
+    other = cast("Any", object())
+    systems["image-fanout"] = replace(images.where, cloud=other)
+    for _ in range(2):
+        assert browser.get("/images/gallery").status_code == 200
+    assert opened == [None, other]
 
 
 def test_who_may_only_look_is_shown_no_form_and_refused(images: Images) -> None:

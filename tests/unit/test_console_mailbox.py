@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -82,10 +83,8 @@ def session() -> boto3.Session:
 
 
 @pytest.fixture
-def browser(box: Box, tmp_path: Path) -> FlaskClient:
-    """A browser at the page of a local cloud."""
-    assert box.mails == []
-    cloud = Cloud(
+def cloud(tmp_path: Path) -> Cloud:
+    return Cloud(
         endpoint_url="https://localhost:1",
         region="us-east-1",
         account_id="000000000000",
@@ -95,7 +94,19 @@ def browser(box: Box, tmp_path: Path) -> FlaskClient:
         log_file=str(tmp_path / "log"),
         stage="local",
     )
-    return browse(KnownStage({"order-pipeline": LocalTarget("local", {}, session(), cloud)}))
+
+
+@pytest.fixture
+def systems(cloud: Cloud) -> dict[str, Target]:
+    """The systems that the page finds in the local cloud."""
+    return {"order-pipeline": LocalTarget("local", {}, session(), cloud)}
+
+
+@pytest.fixture
+def browser(box: Box, systems: dict[str, Target]) -> FlaskClient:
+    """A browser at the page of a local cloud."""
+    assert box.mails == []
+    return browse(KnownStage(systems))
 
 
 def test_an_empty_mailbox_says_what_comes_here(browser: FlaskClient) -> None:
@@ -172,6 +183,18 @@ def test_a_mailbox_that_was_reset_is_empty_at_once(browser: FlaskClient, box: Bo
     box.mails.clear()
     box.sqs.purge_queue(QueueUrl=box.url)
     assert "No mail yet" in browser.get("/mailbox/").text
+
+
+def test_another_clouds_mailbox_is_read_at_once_though_as_much_is_in_it(
+    browser: FlaskClient, box: Box, systems: dict[str, Target], cloud: Cloud
+) -> None:
+    box.receive(mail(1))
+    assert "New order A-1" in browser.get("/mailbox/").text
+    box.mails[:] = [mail(2)]
+    assert "New order A-1" in browser.get("/mailbox/").text
+    systems["order-pipeline"] = LocalTarget("local", {}, session(), replace(cloud, endpoint_url="https://localhost:2"))
+    shown = browser.get("/mailbox/").text
+    assert ("New order A-1" in shown, "New order A-2" in shown) == (False, True)
 
 
 def test_on_aws_the_subscribers_have_the_mail() -> None:

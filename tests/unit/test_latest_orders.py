@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from shop import latest_orders, target, trace
 from shop.cli import app
 from shop.latest_orders import LatestOrders
+from shop.logs import milliseconds, read
 from shop.target import Target
 from tests.unit import shop_stack
 
@@ -129,6 +130,39 @@ def test_no_more_is_remembered_than_a_page_may_show(
     logs.done(PROCESSOR, 3, 2, 3, outcome="stored")
     assert len(said(reader, logs)) == 3
     assert [name for name, _ in said(reader, logs)] == ["A-3", "A-2"]
+
+
+def test_no_more_steps_are_remembered_than_there_may_be_orders(
+    reader: LatestOrders, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latest_orders, "_MOST_STEPS", 2)
+    for number in range(3):
+        logs.done(NOTIFIER, 3 + number, number)
+    assert said(reader, logs) == []
+    logs.done(PROCESSOR, 2, 0, 1, 2, outcome="stored")
+    # What was announced longest ago is forgotten first.
+    assert dict(said(reader, logs)) == {"A-0": "stored", "A-1": "stored, announced", "A-2": "stored, announced"}
+
+
+def test_a_look_begins_where_the_one_before_it_ended(
+    reader: LatestOrders, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, int]] = []
+
+    def recorded(client: Any, group: str, start_ms: int, pattern: str = "") -> Any:
+        begun.append((group, start_ms))
+        return read(client, group, start_ms, pattern)
+
+    monkeypatch.setattr(latest_orders, "read", recorded)
+    logs.done(PROCESSOR, 300, 1, outcome="stored")
+    logs.done(NOTIFIER, 300, 1)
+    logs.done(RECORDER, 300, 1)
+    assert said(reader, logs) == [("A-1", "stored, announced, recorded")]
+    assert {start for _, start in begun} == {milliseconds(START - timedelta(minutes=1))}
+    begun.clear()
+    reader.look(logs.client)
+    # So much earlier as lines may come late.
+    assert begun == [(group, milliseconds(START + timedelta(seconds=270))) for group in GROUPS]
 
 
 def test_the_command_shows_them(dev: Target, logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
