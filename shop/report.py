@@ -103,6 +103,14 @@ def command(stage: str, verb: str, arguments: str) -> str:
     return f"python -m shop report {verb} {arguments}{option}"
 
 
+class NoReport(ShopError):
+    """No report of a day was made; `what` says just that, the whole line also which command makes one."""
+
+    def __init__(self, stage: str, day: str) -> None:
+        self.what = f"no report of {day} was made in stage {stage}"
+        super().__init__(f"{self.what}: .venv/bin/{command(stage, 'run', f'--date {day}')} makes it")
+
+
 def csv_key(day: str) -> str:
     """Return the key of a day's newest report in the bucket of reports."""
     return f"reports/{day}.csv"
@@ -144,7 +152,7 @@ def _failure(stage: str, error: Any) -> str:
 def fetch(where: Target, day: str) -> bytes:
     """Return the CSV of a day's newest report, byte for byte.
 
-    Raises ShopError for what is no day, and where no report of that day was made.
+    Raises ShopError for what is no day, and NoReport where no report of that day was made.
     """
     key = csv_key(check_day(day))
     s3: S3Client = where.client("s3")
@@ -153,8 +161,7 @@ def fetch(where: Target, day: str) -> bytes:
     except ClientError as error:
         if error.response["Error"].get("Code") != "NoSuchKey":
             raise
-        advice = command(where.stage, "run", f"--date {day}")
-        raise ShopError(f"no report of {day} was made in stage {where.stage}: {advice} makes it") from None
+        raise NoReport(where.stage, day) from None
 
 
 def read_rows(data: bytes) -> list[dict[str, Any]]:

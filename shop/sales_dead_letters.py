@@ -63,7 +63,7 @@ def _judge_sales(recorder: str, messages: Sequence["MessageTypeDef"]) -> list[De
 
 def _sale_reason(recorder: str, body: str) -> str:
     reason = check_sale(body)
-    return reason or f"valid and not recorded, shop logs {recorder} says why: it can be redriven"
+    return reason or f"valid and not recorded, .venv/bin/python -m shop logs {recorder} says why: it can be redriven"
 
 
 def check_sale(body: str) -> str | None:

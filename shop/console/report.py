@@ -16,7 +16,7 @@ from shop.console.security import action
 from shop.errors import ShopError, explain
 from shop.order_rules import parse_day, today
 from shop.output import plural
-from shop.report import Report
+from shop.report import NoReport, Report
 from shop.report_text import Sale, harmless, mail_text
 from shop.target import Target
 
@@ -144,6 +144,9 @@ def _render_report(day: str, on_error: HTTPStatus, done: Report | None = None) -
     """Show a day's report, the one that was just made or the newest; or, beside the form, why there is none."""
     try:
         return _render(day, done=done, shown=_shown(_where(), day))
+    except NoReport as error:
+        advice = f"{error.what}: Run the report makes it" if stage.current().may_act else str(error)
+        return _render(day, on_error, done=done, alert=advice)
     except (ShopError, ClientError, BotoCoreError) as error:
         return _render(day, on_error, done=done, alert=explain(error))
 

@@ -119,12 +119,12 @@ def test_a_day_is_shown_as_table_chart_mail_and_file(browser: FlaskClient) -> No
         "Tea\\x2020",
         "Total of the group25",
         "Unassigned",
-        f"=1+1{10**25}",
-        f"Total of the group{10**25}",
-        f"Total of all groups{10**25 + 25}",
+        f"=1+1{10**25:,}",
+        f"Total of the group{10**25:,}",
+        f"Total of all groups{10**25 + 25:,}",
     ]
     bars = [(bar.get("width"), text(label)) for bar, label in zip(root.iter("rect"), root.iter("text"), strict=True)]
-    assert bars == [("100.0%", f"{10**25} =1+1"), ("0.0%", "20 Tea\\x20"), ("0.0%", '5 Caffè "Latte" <b>')]
+    assert bars == [("100.0%", f"{10**25:,} =1+1"), ("0.0%", "20 Tea\\x20"), ("0.0%", '5 Caffè "Latte" <b>')]
     [chart] = root.iter("svg")
     named = (chart.get("aria-labelledby") or "").split()
     assert [text(root, f".//*[@id='{each}']") for each in named] == [
@@ -161,15 +161,22 @@ def test_a_large_report_is_cut_and_says_so(browser: FlaskClient) -> None:
     assert len(root.findall(".//tbody/tr")) == 501
     assert [text(label) for label in root.iter("text")][:2] == ["699 Tea 699", "698 Tea 698"]
     assert "The 12 products of the largest quantity, of 700." in text(root)
-    assert text(root, ".//tfoot/tr/td") == str(sum(range(700)))
+    assert text(root, ".//tfoot/tr/td") == f"{sum(range(700)):,}"
 
 
 def test_a_day_without_a_report_says_how_to_make_one(browser: FlaskClient) -> None:
     answer = browser.get(f"/report/day?day={DAY}")
     root = parse(answer.text)
     assert answer.status_code == 422
-    assert f"no report of {DAY} was made in stage dev" in text(root, ".//*[@role='alert']")
+    assert text(root, ".//*[@role='alert']") == f"no report of {DAY} was made in stage dev: Run the report makes it"
     assert [button.get("id") for button in root.iter("button")] == [None, "report-run"]
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_day_without_a_report_names_the_command_where_there_is_no_button() -> None:
+    root = parse(browser_at(may_act=False).get(f"/report/day?day={DAY}").text)
+    command = f".venv/bin/python -m shop report run --date {DAY} --stage dev"
+    assert text(root, ".//*[@role='alert']").endswith(f": {command} makes it")
 
 
 def test_a_day_of_no_sales_has_its_mail_and_no_chart(browser: FlaskClient) -> None:
@@ -177,6 +184,15 @@ def test_a_day_of_no_sales_has_its_mail_and_no_chart(browser: FlaskClient) -> No
     root = parse(browser.get(f"/report/day?day={DAY}").text)
     assert not list(root.iter("svg")) + list(root.iter("table"))
     assert "There were no orders today." in text(root, ".//*[@id='report-text']")
+
+
+def test_a_day_of_nothing_but_quantities_of_0_has_bars_of_no_width(browser: FlaskClient) -> None:
+    keep([Sale(1, "Drinks", number, f"Tea {number}", 0) for number in range(2)])
+    answer = browser.get(f"/report/day?day={DAY}")
+    assert answer.status_code == 200
+    root = parse(answer.text)
+    bars = [(bar.get("width"), text(label)) for bar, label in zip(root.iter("rect"), root.iter("text"), strict=True)]
+    assert bars == [("0.0%", "0 Tea 0"), ("0.0%", "0 Tea 1")]
 
 
 @pytest.mark.parametrize("method", ["show", "run"])

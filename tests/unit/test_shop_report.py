@@ -217,7 +217,7 @@ def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("functions")
 def test_a_report_that_was_not_made_says_how_to_make_it(stage: str, option: str) -> None:
     result = run("report", "get", "2026-11-25", "--stage", stage)
-    command = f"python -m shop report run --date 2026-11-25{option}"
+    command = f".venv/bin/python -m shop report run --date 2026-11-25{option}"
     line = f"error: no report of 2026-11-25 was made in stage {stage}: {command} makes it\n"
     assert (result.exit_code, result.stderr) == (1, line)
 
