@@ -63,8 +63,8 @@ class Figure:
     @property
     def text(self) -> str:
         """As a person says it."""
-        noun = self.label.removesuffix("s") if self.count == 1 else self.label
-        return f"{self.count:,} {noun}"
+        noun, slash, span = self.label.partition("/")
+        return f"{self.count:,} {noun.removesuffix('s') if self.count == 1 else noun}{slash}{span}"
 
     @property
     def is_alarming(self) -> bool:

@@ -49,7 +49,7 @@ def test_orders_are_seen_to_move(panel: Locator, pipeline: Pipeline) -> None:
     expect(part(panel, "OrdersTable-OrderNotifier")).to_have_class(MOVES)
     expect(part(panel, "OrdersQueue-OrderProcessor")).to_have_class(MOVES)
     expect(part(panel, "OrderSimulator-OrdersQueue")).to_have_class(MOVES)
-    eventually(lambda: count(processor, "runs/min") > 0)
+    eventually(lambda: count(processor, "run") > 0)
     eventually(lambda: count(part(panel, "OrderTopic"), "published/min") >= ORDERS)
     eventually(lambda: count(table, "item") >= before + ORDERS, describe=table.text_content)
 

@@ -137,6 +137,19 @@ def text(element: ElementTree.Element) -> str:
     return " ".join("".join(element.itertext()).split())
 
 
+@pytest.mark.parametrize(
+    ("count", "label", "said"),
+    [
+        (1, "runs/min", "1 run/min"),
+        (0, "runs/min", "0 runs/min"),
+        (1, "dead letters", "1 dead letter"),
+        (1_234, "items", "1,234 items"),
+    ],
+)
+def test_a_figure_is_said_in_its_number(count: int, label: str, said: str) -> None:
+    assert activity.Figure(count, label).text == said
+
+
 def test_queues_and_tables_have_their_figures(stage: Stage) -> None:
     target = stage.connect()
     sqs, url = target.client("sqs"), resource(stage, QUEUE)
