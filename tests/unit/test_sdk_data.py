@@ -7,11 +7,13 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.loaders import Loader
+from botocore.loaders import Loader, create_loader
 
 from stacks.constructs import sdk_data
 from stacks.constructs.packages import LAMBDAS, PackageError, build, host_target
 
+SDKS_OWN = create_loader()
+"""Not the one that all other sessions of the test process share: a call to S3 notes something in what it loaded."""
 CALLED = sdk_data.services(LAMBDAS.rglob("*.py"))
 
 
@@ -24,9 +26,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def client(service: str, region: str, folder: Path | None = None) -> Any:
     session = botocore.session.Session()
-    if folder:
-        loader = Loader(extra_search_paths=[str(folder)], include_default_search_paths=False)
-        session.register_component("data_loader", loader)
+    packed = folder and Loader(extra_search_paths=[str(folder)], include_default_search_paths=False)
+    session.register_component("data_loader", packed or SDKS_OWN)
     return session.create_client(service, region_name=region)
 
 
