@@ -23,7 +23,7 @@ def serve(stage: str, *, port: int | None, allow_actions: bool, say: Callable[[s
     """
     target.check_stage(stage)
     if port is not None and not process.is_free(port):
-        raise ShopError(f"--port: {port} is taken on {process.HOST}")
+        raise _taken(port)
     local = stage == target.LOCAL
     # The local cloud is open to all users of this machine as it is; a stage on AWS is open to who has credentials.
     token = None if local else secrets.token_urlsafe(32)
@@ -32,8 +32,15 @@ def serve(stage: str, *, port: int | None, allow_actions: bool, say: Callable[[s
         console.connect()
     app = create_app(console)
     chosen = port or process.any_free_port()
-    server = create_server(app, host=process.HOST, port=chosen, threads=THREADS, ident="")
+    try:
+        server = create_server(app, host=process.HOST, port=chosen, threads=THREADS, ident="")
+    except OSError:  # by another program, since it was found free
+        raise _taken(chosen) from None
     # By its number: another user's program may listen to what `localhost` names first, ::1, and would get the token.
     say(f"http://{process.HOST}:{chosen}/" + (f"?token={token}" if token else ""))
     server.run()
     raise KeyboardInterrupt  # the one thing that ends it, and keeps to itself
+
+
+def _taken(port: int) -> ShopError:
+    return ShopError(f"--port: {port} is taken on {process.HOST}")

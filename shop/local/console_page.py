@@ -56,7 +56,7 @@ def launch(paths: Paths) -> Running:
     that is open in a browser goes on; else 4580; else any.
     """
     running = find(paths)
-    if running and _answers(running.port) and not _is_older_than_code(paths.console_pid):
+    if running and _is_up(paths, running) and not _is_older_than_code(paths.console_pid):
         return running
     stop(paths)
     return _launch(paths, _choose_port(paths))
@@ -120,7 +120,7 @@ def _launch(paths: Paths, port: int) -> Running:
 
 def _wait(paths: Paths, launched: Running) -> Running:
     deadline = time.monotonic() + _START_SECONDS
-    while not _answers(launched.port):
+    while not _is_up(paths, launched):
         if find(paths) is None:
             raise ConsolePageError(f"it ended while starting: {_log_tail(paths)}")
         if time.monotonic() > deadline:
@@ -128,6 +128,13 @@ def _wait(paths: Paths, launched: Running) -> Running:
             raise ConsolePageError(f"it did not answer in {_START_SECONDS:.0f} s: {_log_tail(paths)}")
         time.sleep(process.POLL_SECONDS)
     return launched
+
+
+def _is_up(paths: Paths, running: Running) -> bool:
+    """Whether it answers itself: a page of another cloud may have come first to the port that was found free."""
+    # The page says its address once it has the port.
+    said = paths.console_log.read_text(errors="replace") if paths.console_log.exists() else ""
+    return url(running) in said and _answers(running.port)
 
 
 def _answers(port: int) -> bool:

@@ -117,6 +117,22 @@ def test_a_port_that_is_taken_while_the_page_starts_is_left_as_well(
     assert again.port != page.port
 
 
+def test_the_page_of_another_cloud_is_not_taken_for_its_own(
+    page: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Paths(tmp_path)
+    other.console_port.write_text(str(page.port))
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "is_free", lambda _: True)  # as it was when both began
+        launched = console_page.launch(other)
+    try:
+        found = console_page.wait(other, launched)
+        assert launched.port == page.port != found.port
+        assert console_page.find(other) == found
+    finally:
+        console_page.stop(other)
+
+
 def test_a_page_that_cannot_start_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
