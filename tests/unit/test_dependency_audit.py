@@ -160,7 +160,7 @@ def test_every_lock_is_looked_up_by_the_tools_as_they_are_called(
     monkeypatch.setattr(tools, "npm_command", lambda: [str(program), "npm"])
     assert dependency_audit.main() == NOT_LOOKED  # npm's answer has no vulnerabilities, not even none
     *pip_calls, npm_call = (tmp_path / "calls").read_text().splitlines()
-    looked_up = {Path(call.split()[-1]) for call in pip_calls}
+    looked_up = {Path(call[call.rindex(str(tools.ROOT)) :]) for call in pip_calls}  # whose path may have spaces
     locks = {tools.ROOT / "requirements.txt", tools.ROOT / "lambdas" / "image_resizer" / "requirements.txt"}
     assert locks < looked_up
     assert npm_call == "npm audit --json --package-lock-only"
