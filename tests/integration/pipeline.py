@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from shop.local import mailbox
 from shop.local.clients import client
 from shop.local.cloud import Cloud
 from shop.local.mailbox import Mail
+from shop.local.paths import Paths
 
 _CONNECTIONS = 16
 _TIMEOUT_SECONDS = 30
@@ -137,12 +139,13 @@ class Pipeline:
     def kill_workers(self, output: str) -> int:
         """Kills the emulator's processes for a function, which is what out of memory does on AWS; how many there were.
 
-        Such a process has the function's name, which no other deployment has, among its arguments.
+        Such a process has among its arguments a file of the cloud's own: other clouds have functions of the same name.
         """
         command = ["ps", "-A", "-ww", "-o", "pid=,args="]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        name = f"ministack-lambda-{self.outputs[output]}-"
-        pids = [int(line.split()[0]) for line in lines.splitlines() if name in line]
+        folder = Paths(Path(self.cloud.log_file).parent).data / "tmp"
+        code = f"{folder}/ministack-lambda-{self.outputs[output]}-"
+        pids = [int(line.split()[0]) for line in lines.splitlines() if code in line]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
