@@ -1,4 +1,4 @@
-"""How long a developer waits: for templates, for a local cloud, for tests.
+"""How long a developer waits: for templates, for a local cloud, for the template tests.
 
     PYTHONPATH=lambdas python -m bench.developer_loop [--rounds 3] [--json FILE]
 
@@ -71,18 +71,6 @@ def template_tests(rounds: int) -> Table:
     return _table("Template tests of one system", found, anew, f"`pytest {_TEMPLATE_TESTS}`.")
 
 
-def tests(rounds: int) -> Table:
-    """`make test-fast` against `make test`, of which one run has to do."""
-    every = seconds("make", "--silent", "test")
-    found = {
-        "`make test`": Sample((every,)),
-        **interleave({"`make test-fast`": lambda: seconds("make", "--silent", "test-fast")}, repeat=rounds),
-    }
-    return _table(
-        "The tests", found, "`make test`", "One run of all. With lint, whose caches are warm, in the fast ones."
-    )
-
-
 def _after(command: str, folder: Path) -> float:
     _shop(command, folder)
     return _shop("up", folder)
@@ -117,7 +105,6 @@ def main() -> None:
             synthesis,
             lambda rounds: local_cloud(rounds, Path(folder)),
             template_tests,
-            tests,
         ]
         tables = [part(options.rounds) for part in parts]
     hand_in("developer_loop", tables, options.json)
