@@ -72,14 +72,16 @@ def upload() -> Response:
     except ShopError as error:
         shutil.rmtree(file.parent)
         return _refuse(str(error), job=stage.current().jobs.last(_JOB))
-    return _work(images, job=job)
+    return _told(images, job)  # which may have ended by now
 
 
 @blueprint.get("/upload")
 def uploaded() -> Response:
     """How far the last upload is; once it has ended, what was made."""
-    job: Job[Upload] | None = stage.current().jobs.last(_JOB)
-    images = _opened()
+    return _told(_opened(), stage.current().jobs.last(_JOB))
+
+
+def _told(images: Images, job: Job[Upload] | None) -> Response:
     if job is None or job.state != "done" or job.result is None:
         return _work(images, job=job)
     result = job.result

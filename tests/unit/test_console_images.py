@@ -365,3 +365,16 @@ def test_who_may_only_look_is_shown_no_form_and_refused(images: Images) -> None:
     assert not list(parse(browser.get("/images/").text).iter("form"))
     assert send(browser, picture()).status_code == 403
     assert "Contents" not in images.s3.list_objects_v2(Bucket=BUCKET)
+
+
+def test_an_upload_that_ends_before_it_is_answered_is_told_at_once(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AtOnce(Thread):
+        def start(self) -> None:
+            self.run()
+
+    monkeypatch.setattr("shop.console.jobs.Thread", AtOnce)
+    answer = send(browser, b"x", "notes.txt")
+    assert "notes.txt: the stage makes images of" in answer.text
+    assert 'aria-invalid="true"' in answer.text
