@@ -338,7 +338,7 @@ def _failure(images: Images, wanted: _Wanted, refused_because: str | None) -> Re
 def _log_command(images: Images, name: str, version: str, size: Size) -> str:
     """Return the command line that shows what a size's function says of an uploaded version."""
     sought = images.source_key(name) if version == NO_VERSION else version
-    option = "" if images.where.stage == target.LOCAL else f" --stage {images.where.stage}"
+    option = target.stage_option(images.where.stage)
     function = construct_name(size.function_name)
     return f".venv/bin/python -m shop logs {function} --filter {shlex.quote(sought)}{option}"
 

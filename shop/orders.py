@@ -21,7 +21,7 @@ from shop import http_client
 from shop.errors import ShopError
 from shop.http_client import Backoff, LostAnswerError, UnreachableError
 from shop.output import field_rows, shorten
-from shop.target import LOCAL, Target
+from shop.target import Target, stage_option
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -179,11 +179,10 @@ def curl(target: Target, body: str) -> str | None:
     """
     if "\0" in body:
         return None
-    stage = "" if target.stage == LOCAL else f" --stage {shlex.quote(target.stage)}"
     trusted = f" --cacert {shlex.quote(target.ca_bundle)}" if target.ca_bundle else ""
     return (
         f"curl -sS {shlex.quote(target.output('OrdersEndpoint'))}{trusted}"
-        f' -H "x-api-key: $(.venv/bin/python -m shop orders key{stage})"'
+        f' -H "x-api-key: $(.venv/bin/python -m shop orders key{stage_option(target.stage)})"'
         # Not --data-binary: that would send a file in place of a body that begins with "@".
         f" -H 'content-type: application/json' --data-raw {shlex.quote(body)}"
     )

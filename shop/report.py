@@ -99,8 +99,7 @@ def time_zone(where: Target) -> ZoneInfo:
 
 def command(stage: str, verb: str, arguments: str) -> str:
     """Return the command line that does something with a stage's reports."""
-    option = "" if stage == target.LOCAL else f" --stage {stage}"
-    return f"python -m shop report {verb} {arguments}{option}"
+    return f"python -m shop report {verb} {arguments}{target.stage_option(stage)}"
 
 
 class NoReport(ShopError):

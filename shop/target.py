@@ -5,6 +5,7 @@ target is closed to the user's AWS settings (profile, keys, endpoint, proxy), a 
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,6 +117,11 @@ def check_stage(stage: str) -> None:
         load_settings({"stage": stage})
     except SettingsError as error:
         raise ShopError(str(error)) from None
+
+
+def stage_option(stage: str) -> str:
+    """Return what a command line about a stage ends with: nothing for the local one, which commands take by default."""
+    return "" if stage == LOCAL else f" --stage {shlex.quote(stage)}"
 
 
 def find(stage: str, system: str = ORDER_PIPELINE) -> Target:
