@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from order_processor.store import Kept, store_orders
-from shared.aws import make_client
+from shared.aws import make_client, send_as_given
 from shared.log import logger
 from shared.metrics import measures
 from shared.order_items import StoredOrder
@@ -28,6 +28,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UTC_OFFSET: Final = "+00:00"
 
 _dynamodb: "DynamoDBClient" = make_client("dynamodb")
+send_as_given(_dynamodb, "BatchExecuteStatement")
 
 
 class _Delivery(NamedTuple):
