@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ class Sent:
     def _catch(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         self.requests.append(request)
         body: Any = _Body()
-        return AWSResponse(request.url or "", 200, {}, body)
+        return AWSResponse(request.url or "", 200, HTTPHeaders(), body)
 
     def last(self) -> tuple[Any, ...]:
         """What the service gets, but for when it was signed."""
