@@ -4,7 +4,8 @@ import sys
 
 from aws_cdk import App
 
-from stacks.delivery import DeliverySettings, DeliveryStack
+from stacks.delivery import DeliveryStack
+from stacks.delivery_settings import DeliverySettings
 from stacks.settings import SettingsError
 
 

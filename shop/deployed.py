@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stacks.settings import APPLICATION
+
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
@@ -22,7 +24,7 @@ def stage_stacks(cloudformation: "CloudFormationClient", stage: str) -> list[Map
 
 def _is_of(stack: Mapping[str, Any], stage: str) -> bool:
     tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-    return tags.get("application") == "serverless-shop" and tags.get("stage") == stage
+    return tags.get("application") == APPLICATION and tags.get("stage") == stage
 
 
 def deleted_stacks(cloudformation: "CloudFormationClient", stage: str) -> list[Mapping[str, Any]]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 from aws_cdk import Aws, aws_iam
 
-APPLICATION = "serverless-shop"
-"""Value of the tag `application` on every stack of the shop and on what is in it."""
+from stacks.settings import APPLICATION
 
 _PASSED_TO = [
     "apigateway.amazonaws.com",

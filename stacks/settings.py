@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+APPLICATION = "serverless-shop"
+"""Value of the tag `application` on every stack of the shop and on what is in it."""
+
 DEFAULT_STAGE = "dev"
 
 _STAGE_NAME = r"\A[a-z][a-z0-9-]{0,19}\Z"

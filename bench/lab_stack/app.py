@@ -2,9 +2,10 @@
 
 from aws_cdk import App
 
+from bench.lab_stack.deployment import NAME
 from bench.lab_stack.stack import LabStack
 
 if __name__ == "__main__":
     app = App()
-    LabStack(app)
+    LabStack(app, NAME)
     app.synth()

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.lab_stack.stack import NAME
 from shop.errors import ShopError
 from shop.local import clients, deployment, tools
 from shop.local.cloud import Cloud
 from shop.local.outputs import reachable
 from shop.target import Target
 
+NAME = "bench-plain-lab"
+"""Of the stack."""
 _SYSTEM = "plain-lab"
 _SHOWN_CHARACTERS = 2_000
 

@@ -23,7 +23,6 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-NAME: Final = "bench-plain-lab"
 _BASELINES: Final = Path(__file__).resolve().parents[1] / "baselines"
 _TIMEOUT: Final = Duration.seconds(30)
 """Of the functions, and the visibility timeout; long enough that no batch times out on a busy machine."""
@@ -33,8 +32,8 @@ _RECEIVES: Final = 3
 class LabStack(Stack):
     """The plain lab's pipeline, and an API before a queue alone."""
 
-    def __init__(self, scope: Construct) -> None:
-        super().__init__(scope, NAME, description="Benchmark: the plain lab's order pipeline")
+    def __init__(self, scope: Construct, name: str) -> None:
+        super().__init__(scope, name, description="Benchmark: the plain lab's order pipeline")
         table = aws_dynamodb.Table(
             self,
             "Orders",

@@ -6,14 +6,14 @@ from aws_cdk import Acknowledgment, CfnOutput, RemovalPolicy, Stack, Tags, Valid
 from constructs import Construct
 
 from stacks.constructs.data_key import DataKey, KeyUse
-from stacks.settings import Settings
+from stacks.settings import APPLICATION, Settings
 
 
 class ShopStack(Stack):
     """A stack of one stage."""
 
     def __init__(self, scope: Construct, name: str, settings: Settings, *, description: str) -> None:
-        tags = {"application": "serverless-shop", "stage": settings.stage}
+        tags = {"application": APPLICATION, "stage": settings.stage}
         super().__init__(
             scope,
             f"{settings.stage}-{name}",

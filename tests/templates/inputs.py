@@ -11,7 +11,7 @@ from shop.local.deployment import fingerprint
 ROOT = Path(__file__).parents[2]
 _INPUTS = (
     "app.py", "cdk.json", "stacks", "lambdas", "requirements.txt", "requirements-dev.txt",
-    "tests/templates/synthesis.py",
+    "tests/templates/synthesis.py", "tests/templates/cdk.py",
 )  # fmt: skip
 
 

@@ -14,18 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App, Validations
-from cdk_nag import AwsSolutionsChecks, ServerlessChecks
-
-import app as shop_app
 from shop.local.files import exclusive
 from stacks.constructs import packages
 from tests.templates.inputs import AT_START, ROOT, digest
 
 Template = dict[str, Any]
 
-_CDK_JSON = ROOT / "cdk.json"
-"""Its feature flags shape the templates, and only the CDK's command line reads them by itself."""
 _KEPT = ROOT / ".local" / "synthesised"
 _KEPT_SECONDS = 24 * 3600
 _FINDINGS = "findings.json"
@@ -74,27 +68,13 @@ def lint_stamp(template: Path) -> Path:
     return _KEPT / "cfn-lint" / content
 
 
-def synthesise_into(folder: Path, settings: dict[str, str]) -> list[str]:
-    """Synthesise into the folder, whatever is kept; returns what cdk-nag found and nobody acknowledged."""
-    flags = json.loads(_CDK_JSON.read_text())["context"]
-    # No template says where an asset lies, and copying all packages is an eighth of a synthesis.
-    app = App(context=flags | settings | {"aws:cdk:disable-asset-staging": True}, outdir=str(folder))
-    shop_app.build(app)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
-    try:
-        app.synth()
-    except RuntimeError as error:
-        if "ValidationFailed" not in str(error):
-            raise
-        return _findings(json.loads((folder / "validation-report.json").read_text()))
-    return []
-
-
 def _keep(folder: Path, settings: dict[str, str]) -> Path:
     """Synthesise into the folder in one step; into one for this session only where an input has changed meanwhile."""
+    from tests.templates.cdk import synthesise_stage  # noqa: PLC0415 (starts the CDK)
+
     draft = Path(tempfile.mkdtemp(prefix=f"synth-{folder.name}-", dir=folder.parent))
     try:
-        (draft / _FINDINGS).write_text(json.dumps(synthesise_into(draft, settings)))
+        (draft / _FINDINGS).write_text(json.dumps(synthesise_stage(draft, settings)))
     except BaseException:
         shutil.rmtree(draft)
         raise
@@ -112,15 +92,6 @@ def _folder_of_these_inputs() -> Path:
         if other != folder and other.stat().st_mtime < time.time() - _KEPT_SECONDS:
             shutil.rmtree(other, ignore_errors=True)
     return folder
-
-
-def _findings(report: dict[str, Any]) -> list[str]:
-    return [
-        f"{violation['ruleName']}: {resource['constructPath']}"
-        for plugin in report["pluginReports"]
-        for violation in plugin["violations"]
-        for resource in violation["violatingConstructs"]
-    ]
 
 
 def resources(template: Template, resource_type: str) -> dict[str, dict[str, Any]]:

@@ -5,27 +5,23 @@ import json
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import cfnlint  # type: ignore[import-untyped]
 import pytest
 import yaml
-from aws_cdk import App, Validations
-from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
-import delivery
-from stacks.delivery import STACK_NAME, DeliverySettings
+from stacks.delivery_settings import STACK_NAME, DeliverySettings
 from stacks.settings import SettingsError
 from tests.templates.synthesis import Template, resources, synthesise, the_only
 
 pytestmark = [pytest.mark.xdist_group("templates"), pytest.mark.slow]
 
-_FLAGS = json.loads((Path(__file__).parents[2] / "cdk.json").read_text())["context"]
-_SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
+_SCHEMAS = Path(sysconfig.get_path("purelib")) / "cfnlint" / "data" / "schemas"
 _GITHUB = "token.actions.githubusercontent.com"
 _PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{_GITHUB}"
 _PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "ap-southeast-1", "AWS::AccountId": "111122223333"}
@@ -73,15 +69,10 @@ NOT_NEEDED = {
 @functools.cache
 def delivered(**context: str) -> tuple[Template, list[str], Path]:
     """The delivery stack's template, what cdk-nag found in it, and its folder."""
+    from tests.templates.cdk import synthesise_delivery  # noqa: PLC0415 (starts the CDK)
+
     folder = Path(tempfile.mkdtemp(prefix="synth-delivery-"))
-    app = delivery.build(App(context=_FLAGS | {"github": "octo/shop"} | context, outdir=str(folder)))
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
-    findings = []
-    try:
-        app.synth()
-    except RuntimeError:
-        report = json.loads((folder / "validation-report.json").read_text())
-        findings = [each["ruleName"] for plugin in report["pluginReports"] for each in plugin["violations"]]
+    findings = synthesise_delivery(folder, {"github": "octo/shop"} | context)
     path = folder / f"{STACK_NAME}.template.json"
     return json.loads(path.read_text()), findings, path
 

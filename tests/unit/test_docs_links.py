@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.delivery import SETTINGS as OF_THE_DELIVERY
+from stacks.delivery_settings import SETTINGS as OF_THE_DELIVERY
 from stacks.settings import Settings
 from tests.unit.test_docs_commands import FENCE, PAGES, ROOT
 

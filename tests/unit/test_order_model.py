@@ -1,34 +1,30 @@
 """The API's model against the processor, which is the authority: what the processor takes, the model lets in."""
 
+import functools
 import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from aws_cdk import App, Stack
-from aws_cdk.aws_apigateway import RestApi
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 
 from shared.orders import InvalidOrder, decode_order
-from stacks.order_model import ORDER_SCHEMA
+from tests.templates.synthesis import synthesise, the_only
 
 
-def model_as_synthesised() -> dict[str, Any]:
+@functools.cache
+def model() -> Draft4Validator:
     """The schema as CloudFormation gets it: the CDK translates property names on the way."""
-    stack = Stack(App(), "Stack")
-    api = RestApi(stack, "Api")
-    api.root.add_method("GET")
-    model = api.add_model("Order", schema=ORDER_SCHEMA)
-    return dict(stack.resolve(model.node.default_child.schema))  # type: ignore[union-attr]
+    order = the_only(synthesise("dev").templates["dev-order-pipeline"], "AWS::ApiGateway::Model")
+    return Draft4Validator(exact(json.dumps(order["Schema"])))
 
 
 def exact(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-MODEL = Draft4Validator(exact(json.dumps(model_as_synthesised())))
 VALID = {"product": "Caffè Latte", "quantity": 2, "price_per_item": 3.5}
 
 prices = st.one_of(
@@ -63,7 +59,7 @@ def test_whatever_the_processor_takes_the_model_lets_in(
     order = {"product": product, "quantity": quantity} | {name: v for name, v in optional.items() if v is not None}
     body = f'{json.dumps(order)[:-1]}, "price_per_item": {price}}}'
     decode_order(body, "an-id")
-    assert list(MODEL.iter_errors(exact(body))) == []
+    assert list(model().iter_errors(exact(body))) == []
 
 
 @pytest.mark.parametrize(
@@ -84,4 +80,4 @@ def test_what_a_schema_can_say_the_model_refuses_and_so_does_the_processor(chang
     body = json.dumps({name: value for name, value in (VALID | change).items() if value is not None})
     with pytest.raises(InvalidOrder):
         decode_order(body, "an-id")
-    assert list(MODEL.iter_errors(exact(body)))
+    assert list(model().iter_errors(exact(body)))
