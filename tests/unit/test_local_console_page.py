@@ -79,6 +79,7 @@ def test_the_page_ends_before_the_emulator(tmp_path: Path, monkeypatch: pytest.M
     assert ended == ["page", "emulator"]
 
 
+@pytest.mark.slow
 def test_a_page_that_hangs_is_replaced(paths: Paths, page: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console_page, "_ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(console_page, "_STOP_SECONDS", 0.1)
@@ -102,6 +103,7 @@ def test_a_port_that_is_taken_is_left_to_its_owner(paths: Paths, page: Running) 
     assert other.port != page.port
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_while_the_page_starts_is_left_as_well(
     paths: Paths, page: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_port_that_is_taken_while_the_page_starts_is_left_as_well(
     assert again.port != page.port
 
 
+@pytest.mark.slow
 def test_the_page_of_another_cloud_is_not_taken_for_its_own(
     page: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
