@@ -814,7 +814,7 @@ def list_dead_letters(
     as_json: Json = False,
 ) -> None:
     """Show the dead-lettered messages and why each is there; their receive counts rise by one."""
-    from shop import dead_letter_queues, dead_letters
+    from shop import dead_letter_queues, dead_letters, target
     from shop.output import note, plural, print_json, print_table
 
     filters = _filters(queues, reason, since, ids)
@@ -826,7 +826,8 @@ def list_dead_letters(
         title = f"Dead-letter queues: {plural(len(letters), 'message')}"
         print_table(title, columns, map(dead_letters.row, letters), give_way=("reason",))
     if letters and not as_json:
-        note("dlq show ID has a message whole, --json all of them.")
+        option = target.stage_option(stage)
+        note(f".venv/bin/python -m shop dlq show ID{option} has a message whole, --json all of them.")
     _note_receiving(letters)
 
 

@@ -373,7 +373,9 @@ def _place(found: _Evidence, sources: Sources, waiting: int) -> tuple[Place, str
     if found.is_settled:
         return STORED, _stored_and(found, sources)
     if found.letter is not None:
-        return DEAD, f"In the orders' dead-letter queue; why: dlq show {found.letter.message_id}"
+        option = targets.stage_option(sources.target.stage)
+        command = f".venv/bin/python -m shop dlq show {found.letter.message_id}{option}"
+        return DEAD, f"In the orders' dead-letter queue; {command} shows why."
     if any(entry.source == PROCESSOR for entry in found.entries):
         return _tried(waiting)
     if waiting:

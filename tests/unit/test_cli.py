@@ -383,7 +383,7 @@ def test_dead_letters_are_shown_in_short_and_as_json_whole(dev: Target, monkeypa
     # A message without orderID goes by its own id, whole even in a narrow table.
     assert found[0]["message_id"] in shown.stdout
     assert shown.stdout.splitlines()[3].split()[-1] == "2"
-    assert "dlq show ID has a message whole" in shown.stderr
+    assert ".venv/bin/python -m shop dlq show ID has a message whole" in shown.stderr
 
 
 @pytest.fixture

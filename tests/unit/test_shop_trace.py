@@ -201,7 +201,9 @@ def test_an_invalid_order_shows_its_tries_and_ends_in_the_dead_letter_queue(
     [way] = look(dev, dead if wanted == "dead" else wanted)
     tries = [what for where, what, _ in steps(way) if where == "processor"]
     assert tries == [f"invalid order: price_per_item: is not a number, try {count} of 3" for count in (1, 2, 3)]
-    assert (way.place, way.now) == ("dead-lettered", f"In the orders' dead-letter queue; why: dlq show {dead}")
+    assert way.place == "dead-lettered"
+    command = f".venv/bin/python -m shop dlq show {dead} --stage dev"
+    assert way.now == f"In the orders' dead-letter queue; {command} shows why."
     assert way.order_id == "A-1"
     assert "secret" not in repr(way)
 
