@@ -1,4 +1,4 @@
-"""How long a developer waits: for templates, for a local cloud, for the template tests.
+"""How long a developer waits: for templates, for a local cloud, for tests that need none.
 
     PYTHONPATH=lambdas python -m bench.developer_loop [--rounds 3] [--json FILE]
 
@@ -71,6 +71,13 @@ def template_tests(rounds: int) -> Table:
     return _table("Template tests of one system", found, anew, f"`pytest {_TEMPLATE_TESTS}`.")
 
 
+def fast_tests(rounds: int) -> Table:
+    """`make test-fast`, lint too, against all tests that need no cloud."""
+    whole, fast = "all unit and template tests", "`make test-fast`: lint, and all but the slow ones"
+    found = interleave({whole: _without_cloud, fast: lambda: seconds("make", "--silent", "test-fast")}, repeat=rounds)
+    return _table("Tests that need no cloud", found, whole, "Syntheses are kept from before.")
+
+
 def _after(command: str, folder: Path) -> float:
     _shop(command, folder)
     return _shop("up", folder)
@@ -83,6 +90,11 @@ def _shop(command: str, folder: Path) -> float:
 def _tests_anew() -> float:
     shutil.rmtree(_KEPT_SYNTHESES, ignore_errors=True)
     return _tests()
+
+
+def _without_cloud() -> float:
+    words = ("--quiet", "--numprocesses", "auto", "--dist", "worksteal", "tests/unit", "tests/templates")
+    return seconds(sys.executable, "-m", "pytest", *words)
 
 
 def _tests() -> float:
@@ -105,6 +117,7 @@ def main() -> None:
             synthesis,
             lambda rounds: local_cloud(rounds, Path(folder)),
             template_tests,
+            fast_tests,
         ]
         tables = [part(options.rounds) for part in parts]
     hand_in("developer_loop", tables, options.json)
