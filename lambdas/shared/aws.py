@@ -25,6 +25,7 @@ from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from shared.aws_tls import look_authorities_up
+from shared.log import logger
 
 _CONNECT_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 2.0
@@ -52,41 +53,52 @@ def make_client(service: str, config: Config = CLIENT_CONFIG) -> Any:
 
     By botocore, without boto3's layer, which functions do not use; decision 0025 has what that, the package's own data
     and authorities and the one session of all clients save at a cold start. The service has to be written as text where
-    this is called, so that its data is packed.
+    this is called, so that its data is packed. Where the runtime's SDK, much older or newer, can make no client of
+    that, it reads its own, and the log says so.
 
     Raises:
-        botocore.exceptions.UnknownServiceError: the package has no data of that service.
+        botocore.exceptions.UnknownServiceError: the SDK has no such service.
     """
-    return _session().create_client(service, config=config)
+    if not _SDK_DATA.is_dir():
+        return _session().create_client(service, config=config)
+    try:
+        return _session(_SDK_DATA).create_client(service, config=config)
+    except Exception:  # noqa: BLE001 (whatever it is, it would stop all functions at once)
+        logger.warning("the SDK reads its own data", exc_info=True)
+        return _session().create_client(service, config=config)
 
 
 def send_as_given(client: Any, operation: str) -> None:
-    """Makes a client write the parameters of an operation, of a service with a JSON protocol, as they are, all at once.
+    """Makes a client write the parameters of an operation as they are, all at once, where its service speaks JSON.
 
     The SDK looks up each nested value in the service's description, a tenth of the time that storing ten orders takes
     (docs/decisions/0002-order-writes.md), and then writes the same: only bytes and times have a form of their own, and
-    are refused by TypeError here. Not for operations whose address depends on their parameters.
+    are refused by TypeError here. Not for operations whose address depends on their parameters, or to which the SDK
+    adds a token of its own.
     """
-    event = f"{client.meta.service_model.service_id.hyphenize()}.{operation}"
+    service = client.meta.service_model
+    if getattr(service, "resolved_protocol", "json") != "json":  # older SDKs have one protocol a service, and no name
+        return
+    event = f"{service.service_id.hyphenize()}.{operation}"
 
-    def keep(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        context[_AS_GIVEN] = params.copy()
-        params.clear()
+    def keep(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> dict[str, Any]:
+        context[_AS_GIVEN] = params
+        return {}  # what is left for the SDK to write
 
     def write(params: dict[str, Any], context: Mapping[str, Any], **_: object) -> None:
         params["body"] = json.dumps(context[_AS_GIVEN]).encode()
 
-    client.meta.events.register(f"before-parameter-build.{event}", keep)
+    client.meta.events.register(f"provide-client-params.{event}", keep)
     client.meta.events.register(f"before-call.{event}", write)
 
 
 @functools.cache
-def _session() -> botocore.session.Session:
-    """Reads the package's own data; outside of a package, where there is none, the SDK's."""
+def _session(data: Path | None = None) -> botocore.session.Session:
+    """Reads the data in a folder and no other; without one the SDK's own."""
     look_authorities_up()
     session = botocore.session.Session()
-    if _SDK_DATA.is_dir():
-        loader = Loader(extra_search_paths=[str(_SDK_DATA)], include_default_search_paths=False)
+    if data:
+        loader = Loader(extra_search_paths=[str(data)], include_default_search_paths=False)
         session.register_component("data_loader", loader)
     return session
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import botocore.session
 import pytest
 from botocore.loaders import Loader, create_loader
 
+from shared import aws
 from stacks.constructs import sdk_data
 from stacks.constructs.packages import LAMBDAS, PackageError, build, host_target
 
@@ -119,6 +122,37 @@ def test_a_package_is_made_anew_when_its_code_calls_something_else(tmp_path: Pat
     (tmp_path / "greeter" / "handler.py").unlink()
     (tmp_path / "greeter").rmdir()
     assert "PutItem" not in packed(tmp_path, "dynamodb.get_item()\n")
+
+
+@pytest.fixture
+def in_package(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The data as functions find it, in a folder to change it in."""
+    monkeypatch.setattr(aws, "_SDK_DATA", tmp_path / sdk_data.FOLDER)
+    aws._session.cache_clear()
+    yield Path(shutil.copytree(data, tmp_path / sdk_data.FOLDER))
+    aws._session.cache_clear()
+
+
+@pytest.mark.usefixtures("in_package")
+def test_functions_make_clients_from_the_packages_data() -> None:
+    assert aws.make_client("sns").meta.method_to_api_mapping.keys() < operations("sns")
+
+
+@pytest.mark.parametrize("unreadable", ["of another kind", "away", "no JSON"])
+def test_where_the_sdk_cannot_use_the_packages_data_it_reads_its_own(
+    unreadable: str, in_package: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = next(in_package.glob("dynamodb/*/endpoint-rule-set-1.json"))
+    match unreadable:
+        case "of another kind":  # as to an SDK that is older than what a new kind of parameter is for
+            rules.write_text(rules.read_text().replace('"type":"string"', '"type":"kind of 2030"'))
+        case "away":  # as to a newer one that wants a file more
+            (in_package / "partitions.json").unlink()
+        case "no JSON":
+            rules.write_text("{")
+    client = aws.make_client("dynamodb")
+    assert client.meta.method_to_api_mapping.keys() == operations("dynamodb")
+    assert "the SDK reads its own data" in caplog.text
 
 
 def test_no_texts_are_packed(data: Path) -> None:
