@@ -1,14 +1,17 @@
 """Requests of a client that sends parameters as they are given: the same as the SDK writes them."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from order_processor import handler as processor
 from shared.aws import make_client, send_as_given
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -36,10 +39,10 @@ STATEMENTS = st.lists(
 class Sent:
     """A client whose requests are caught where they would leave."""
 
-    def __init__(self) -> None:
-        self.client: Any = make_client("dynamodb")
+    def __init__(self, client: Any) -> None:
+        self.client = client
         self.requests: list[AWSPreparedRequest] = []
-        self.client.meta.events.register("before-send.dynamodb", self._catch)
+        self.client.meta.events.register("before-send", self._catch)
 
     def _catch(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         self.requests.append(request)
@@ -61,14 +64,14 @@ class _Body:
 
 @pytest.fixture(scope="module")
 def as_given() -> Sent:
-    sent = Sent()
+    sent = Sent(make_client("dynamodb"))
     send_as_given(sent.client, "BatchExecuteStatement")
     return sent
 
 
 @pytest.fixture(scope="module")
 def by_description() -> Sent:
-    return Sent()
+    return Sent(make_client("dynamodb"))
 
 
 @given(STATEMENTS)
@@ -87,12 +90,49 @@ def test_other_operations_are_left_to_the_sdk(as_given: Sent, by_description: Se
 
 
 def test_calls_one_after_the_other_send_each_its_own(as_given: Sent) -> None:
-    given = {"Statements": [{"Statement": "first"}]}
-    as_given.client.batch_execute_statement(**given)
+    as_given.client.batch_execute_statement(Statements=[{"Statement": "first"}])
     as_given.client.batch_execute_statement(Statements=[{"Statement": "second"}])
     assert b"second" in as_given.last()[3]
     assert b"first" in as_given.last()[3]
-    assert given == {"Statements": [{"Statement": "first"}]}
+
+
+def test_what_a_caller_gives_stays_its_own(as_given: Sent) -> None:
+    parameters: dict[str, Any] = {"Statements": [{"Statement": "first"}]}
+    as_given.client._make_api_call("BatchExecuteStatement", parameters)  # as those who trace calls wrap it
+    assert parameters == {"Statements": [{"Statement": "first"}]}
+    assert b"first" in as_given.last()[3]
+
+
+def test_the_sdk_looks_up_nothing(as_given: Sent, by_description: Sent) -> None:
+    statements = [{"Statement": "", "Parameters": [{"of no type that the SDK knows": "1"}]}]
+    as_given.client.batch_execute_statement(Statements=statements)
+    assert json.loads(as_given.last()[3]) == {"Statements": statements}
+    with pytest.raises(KeyError):
+        by_description.client.batch_execute_statement(Statements=statements)
+
+
+def test_the_order_processor_sends_its_statements_so() -> None:
+    sent = Sent(cast("Any", processor._dynamodb))
+    statements = [{"Statement": "", "Parameters": [{"of no type that the SDK knows": "1"}]}]
+    try:
+        sent.client.batch_execute_statement(Statements=statements)
+    finally:
+        sent.client.meta.events.unregister("before-send", sent._catch)
+    assert json.loads(sent.last()[3]) == {"Statements": statements}
+
+
+def test_a_service_that_does_not_speak_json_is_left_to_the_sdk() -> None:
+    left, by_description = (Sent(make_client("sns")) for _ in range(2))
+    send_as_given(left.client, "Publish")
+    for sent in (left, by_description):
+        with pytest.raises(ResponseParserError):  # SNS answers in XML
+            sent.client.publish(TopicArn="arn:aws:sns:eu-west-1:111122223333:orders", Message="first")
+    assert left.last() == by_description.last()
+
+
+def test_the_header_that_names_the_caller_is_a_fixed_text(by_description: Sent) -> None:
+    by_description.client.batch_execute_statement(Statements=[])
+    assert by_description.last()[2]["User-Agent"] == b"serverless-shop"
 
 
 def test_bytes_are_refused_before_anything_is_sent(as_given: Sent) -> None:

@@ -57,7 +57,8 @@ deferred = [name for name in sys.modules if name.startswith(("botocore.docs", "i
 tops = {name.partition(".")[0] for name, each in sys.modules.items()}
 foreign = sorted(name for name in tops - set(sys.stdlib_module_names) - {"__main__"} if not name.startswith("_"))
 data = [name for name in opened if "botocore/data/" in name]
-found = {"foreign": foreign, "importers": importers, "data": data, "deferred": deferred}
+tls = getattr(sys.modules.get("botocore.httpsession"), "SSLContext", None)
+found = {"foreign": foreign, "importers": importers, "data": data, "deferred": deferred, "tls": tls and tls.__module__}
 print(json.dumps({**found, "count": len(sys.modules)}))
 """
 
@@ -85,6 +86,8 @@ class Started:
     """Files of the SDK's own data that were read."""
     deferred: list[str]
     """What `shared.sdk_import` was to leave out."""
+    tls: str | None
+    """Where the class is from that the SDK makes TLS contexts of; None without the SDK."""
 
     def beyond(self, allowed: set[str]) -> list[str]:
         """What is too much, each with who imported it."""
@@ -122,6 +125,7 @@ def test_a_function_imports_what_its_budget_has(function: str, sdk: Path) -> Non
     assert started.count <= _MOST_MODULES
     assert started.data == [], "the SDK's own data is read where the package's would do"
     assert started.deferred == [], "the SDK was not imported by shared.sdk_import first"
+    assert started.tls == ("shared.aws_tls" if "botocore" in budget else None), "the SDK reads its list of authorities"
 
 
 def test_what_is_beyond_the_budget_is_named_with_who_imported_it(tmp_path: Path, sdk: Path) -> None:

@@ -62,6 +62,16 @@ def test_any_name_may_be_imported_and_called(tmp_path: Path) -> None:
     assert "as a whole" not in done.stdout + done.stderr
 
 
+def test_the_sdk_is_imported_on_an_empty_stack_while_the_garbage_collector_rests(tmp_path: Path) -> None:
+    session = """
+import gc, threading
+assert threading.current_thread() is not threading.main_thread()
+assert not gc.isenabled()
+"""
+    done = run("import gc, shared.sdk_import\nassert gc.isenabled()", make_sdk(tmp_path, session))
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_sdk_that_does_more_is_imported_as_ever(tmp_path: Path) -> None:
     session = (
         "from botocore.docs.docstring import ClientMethodDocstring\n"
