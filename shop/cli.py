@@ -162,10 +162,13 @@ def console(
 
 @app.command()
 def cost(
-    orders_per_day: Annotated[float, typer.Option(min=1, help="Orders that come in on a day.")],
-    service_requests_per_day: Annotated[float, typer.Option(min=0, help="Requests to the order service.")] = 0,
-    images_per_day: Annotated[float, typer.Option(min=0, help="Photos of 12 megapixels.")] = 0,
-    reports_per_day: Annotated[float, typer.Option(min=0, help="Sales reports.")] = 1,
+    # The upper bounds are where the first tiers of the list prices end: some 300 million requests, 50 TB of objects.
+    orders_per_day: Annotated[float, typer.Option(min=0, max=10_000_000, help="Orders that come in on a day.")],
+    service_requests_per_day: Annotated[
+        float, typer.Option(min=0, max=10_000_000, help="Requests to the order service.")
+    ] = 0,
+    images_per_day: Annotated[float, typer.Option(min=0, max=100_000, help="Photos of 12 megapixels.")] = 0,
+    reports_per_day: Annotated[float, typer.Option(min=0, max=1_000, help="Sales reports.")] = 1,
     spike_share: Annotated[float, typer.Option(min=0, max=1, help="Part of the orders that comes in spikes.")] = 0.2,
     months: Annotated[int, typer.Option(min=1, max=120, help="Which month is billed: what is kept grows.")] = 1,
     free_tier: Annotated[bool, typer.Option("--free-tier", help="Take off what is free for every account.")] = False,

@@ -15,7 +15,7 @@ import msgspec
 
 from bench import lambda_model
 from shop import cost_formulas as aws
-from shop.cost_stage import Stage
+from shop.cost_stage import Stage, System
 from shop.errors import ShopError
 from shop.prices import Price, Prices
 from shop.target import IMAGE_FANOUT, ORDER_PIPELINE, ORDER_SERVICE, SALES_REPORT
@@ -171,6 +171,8 @@ def usages(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage
 def _orders(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usage]:
     """From the request to the announced and recorded sale."""
     orders, pipeline = load.orders, stage.systems[ORDER_PIPELINE]
+    if not orders:
+        return
     stored, read = _run_count(stage, "order_processor", load), _run_count(stage, "order_notifier", load)
     recorded = _run_count(stage, "sales_recorder", load)
 
@@ -186,9 +188,17 @@ def _orders(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usag
         aws.table_storage(orders * load.months, ITEM_BYTES, restorable=bool(pipeline.restorable_tables)),
     )
     yield from _runs(stage, load, work, Usage(ORDER_PIPELINE, BY_ORDERS, {}), "order_notifier", read, orders)
-    yield from use(ORDER_PIPELINE, aws.sns(read, orders * pipeline.emails), aws.metrics(_ORDER_METRICS, orders))
-    yield from use(ORDER_PIPELINE, *_data_keys(stage, ORDER_PIPELINE, orders))
-    yield from use(SALES_REPORT, aws.sqs(0, recorded, MESSAGE_BYTES, orders / recorded))
+    yield from use(
+        ORDER_PIPELINE,
+        aws.sns(read, orders * pipeline.emails),
+        _own_metrics(stage, _ORDER_METRICS, orders),
+        _data_keys(stage, ORDER_PIPELINE, orders, topics=1, queues=1),
+    )
+    yield from use(
+        SALES_REPORT,
+        aws.sqs(0, recorded, MESSAGE_BYTES, orders / recorded),
+        _data_keys(stage, SALES_REPORT, orders, topics=0, queues=1),
+    )
     yield from _runs(stage, load, work, Usage(SALES_REPORT, BY_ORDERS, {}), "sales_recorder", recorded, orders)
 
 
@@ -221,7 +231,10 @@ def _images(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usag
     # A HEAD and a GET for each size; the upload is a PUT as well.
     for found in (aws.s3(images + small, 2 * small, stored), aws.sns(images, emails), aws.sqs(0, small)):
         yield Usage(IMAGE_FANOUT, BY_IMAGES, found)
-    for found in (aws.metrics(1 + len(sizes), images), *_data_keys(stage, IMAGE_FANOUT, images)):
+    for found in (
+        _own_metrics(stage, 1 + len(sizes), images),
+        _data_keys(stage, IMAGE_FANOUT, images, topics=1, queues=len(sizes)),
+    ):
         yield Usage(IMAGE_FANOUT, BY_IMAGES, found)
     for size in sizes:
         # What a size of one's own takes is not measured; the larger of those that ship stands for it.
@@ -239,7 +252,8 @@ def _reports(stage: Stage, load: Load, work: Mapping[str, Work]) -> Iterator[Usa
         aws.schedules(reports * report.schedules),
         aws.s3(reports * _OBJECTS_OF_A_REPORT, reports, stored),
         aws.sns(reports, reports * report.emails),
-        aws.metrics(1, reports),
+        _own_metrics(stage, 1, reports),
+        _data_keys(stage, SALES_REPORT, reports, topics=1, queues=0),
     ):
         yield Usage(SALES_REPORT, BY_REPORTS, found)
     for name in ("sales_report", "sales_data_extractor", "sales_report_watch"):
@@ -322,11 +336,15 @@ def _api(stage: Stage, name: str, requests: float, load: Load) -> list[aws.Quant
     ]
 
 
-def _data_keys(stage: Stage, name: str, events: float) -> list[aws.Quantities]:
-    """Requests for data keys: of the topic that is published on, and of the queue in use where it has a key of ours."""
+def _data_keys(stage: Stage, name: str, events: float, *, topics: int, queues: int) -> aws.Quantities:
+    """Requests for data keys of as many topics and queues as the events pass, where the system has keys of ours."""
     system = stage.systems[name]
-    encrypted = min(1, system.encrypted_topics) + min(1, system.encrypted_queues)
-    return [aws.data_keys(events, 1)] * encrypted
+    encrypted = min(topics, system.encrypted_topics) + min(queues, system.encrypted_queues)
+    return {price: encrypted * requests for price, requests in aws.data_keys(events, 1).items()}
+
+
+def _own_metrics(stage: Stage, names: int, events: float) -> aws.Quantities:
+    return aws.metrics(names, events) if stage.logs_metrics else {}
 
 
 def _log_months(stage: Stage, name: str, load: Load) -> float:
@@ -384,7 +402,19 @@ _UTILISATION: Final = 0.7
 
 
 def _with_systems(stage: Stage, **changes: int) -> Stage:
-    return replace(stage, systems={name: replace(system, **changes) for name, system in stage.systems.items()})
+    return _with_each_system(stage, lambda system: replace(system, **changes))
+
+
+def _with_each_system(stage: Stage, change: Callable[[System], System]) -> Stage:
+    return replace(stage, systems={name: change(system) for name, system in stage.systems.items()})
+
+
+def _without_topic_keys(system: System) -> System:
+    return replace(system, keys=system.keys - system.topic_keys, topic_keys=0, encrypted_topics=0)
+
+
+def _without_data_keys(system: System) -> System:
+    return replace(system, keys=system.topic_keys, encrypted_queues=0)
 
 
 def _untraced(stage: Stage) -> Stage:
@@ -449,6 +479,7 @@ LEVERS: Final = (
     Lever(
         "no log lines but of failures",
         "the way of an order through the systems (`trace`), business metrics, start-up times",
+        stage=lambda stage: replace(stage, logs_metrics=False),
         usage=_without_logs,
     ),
     Lever(
@@ -476,7 +507,12 @@ LEVERS: Final = (
     Lever(
         "topics without keys of their own",
         "encryption of what waits in SNS: services cannot publish with AWS's own key",
-        stage=lambda stage: _with_systems(stage, keys=0, encrypted_topics=0, encrypted_queues=0),
+        stage=lambda stage: _with_each_system(stage, _without_topic_keys),
+    ),
+    Lever(
+        "AWS's keys for tables, queues and logs",
+        "to see each use of the key, and to be able to take it away (docs/decisions/0019)",
+        stage=lambda stage: _with_each_system(stage, _without_data_keys),
     ),
     Lever("no flow logs", "who talked to the database", stage=lambda stage: _with_systems(stage, flow_logs=0)),
 )

@@ -23,13 +23,14 @@ from shop.cost import (
     Load,
     Usage,
 )
+from shop.cost_stage import Stage
 from shop.target import IMAGE_FANOUT, ORDER_PIPELINE, ORDER_SERVICE, SALES_REPORT
 
 ASSUMED: Final = (
     "x86 functions of 128 MB, those of images 512 MB; log lines as text, with the whole event in them, kept for ever",
     "boto3's resource interface: 290 ms of CPU to start, 0.9 ms and a wait of 4 ms for each put_item, one by one",
     "naive Pillow: 165 and 173 ms of CPU for the two sizes of a photo of 12 megapixels (docs/decisions/0015)",
-    "the same REST APIs and the same batches of ten from the queue, announced one by one",
+    "the same REST APIs and the same batches of ten from the queue, announced one by one, by mail to the same people",
     "provisioned tables, five times the mean load but no less than the console's 5 units of each, no backups",
     "a NAT gateway for the function in the VPC, and a db.t3.micro with 20 GB",
     "no traces, alarms, dashboard, keys of its own or metrics of its own; sales are not recorded",
@@ -57,16 +58,17 @@ _TIMES_THE_MEAN: Final = 5
 _STORAGE_GB: Final = 20
 
 
-def usages(load: Load) -> Iterator[Usage]:
-    """What the plain lab design uses at the load."""
-    yield from _orders(load)
+def usages(load: Load, stage: Stage) -> Iterator[Usage]:
+    """What the plain lab design uses at the load, mailing to as many people as the stage."""
+    emails = {name: system.emails for name, system in stage.systems.items()}
+    yield from _orders(load, emails[ORDER_PIPELINE])
     yield from _service(load)
-    yield from _images(load)
-    yield from _reports(load)
+    yield from _images(load, emails[IMAGE_FANOUT])
+    yield from _reports(load, emails[SALES_REPORT])
     yield from _standing()
 
 
-def _orders(load: Load) -> Iterator[Usage]:
+def _orders(load: Load, emails: int) -> Iterator[Usage]:
     orders, months = load.orders, load.months
     batch = aws.mean_batch(orders, _BATCH, 0, load.spike_share)
     runs = orders / batch
@@ -81,7 +83,7 @@ def _orders(load: Load) -> Iterator[Usage]:
         aws.logs(2 * runs, _PLATFORM_BYTES, months),
         _table(orders, 0),
         aws.table_storage(orders * months, ITEM_BYTES, restorable=False),
-        aws.sns(orders),
+        aws.sns(orders, orders * emails),
     ):
         yield Usage(ORDER_PIPELINE, BY_ORDERS, found)
 
@@ -101,14 +103,14 @@ def _service(load: Load) -> Iterator[Usage]:
         yield Usage(ORDER_SERVICE, BY_REQUESTS, found)
 
 
-def _images(load: Load) -> Iterator[Usage]:
+def _images(load: Load, emails: int) -> Iterator[Usage]:
     images, sizes = load.images, len(_RESIZE_CPU_MS)
     if not images:
         return
     kept = images * load.months * (ORIGINAL_BYTES + sizes * SMALL_IMAGE_BYTES)
     for found in (
         aws.s3(images * (1 + sizes), images * sizes, kept),
-        aws.sns(images),
+        aws.sns(images, images * emails),
         aws.sqs(0, images * sizes),
         aws.logs(images * sizes, _EVENT_BYTES + _PLATFORM_BYTES, load.months),
         *(_runs(images, cpu_ms, _S3_MS, _IMAGE_MB) for cpu_ms in _RESIZE_CPU_MS),
@@ -116,7 +118,7 @@ def _images(load: Load) -> Iterator[Usage]:
         yield Usage(IMAGE_FANOUT, BY_IMAGES, found)
 
 
-def _reports(load: Load) -> Iterator[Usage]:
+def _reports(load: Load, emails: int) -> Iterator[Usage]:
     reports = load.reports
     if not reports:
         return
@@ -124,7 +126,7 @@ def _reports(load: Load) -> Iterator[Usage]:
     for found in (
         *(_runs(reports, _PUT_CPU_MS, _REPORT_MS, always_cold=True) for _ in range(2)),
         aws.logs(2 * reports, _EVENT_BYTES + _PLATFORM_BYTES, load.months),
-        aws.sns(reports),
+        aws.sns(reports, reports * emails),
     ):
         yield Usage(SALES_REPORT, BY_REPORTS, found)
 

@@ -75,7 +75,7 @@ def price(stage: Stage, load: Load, *, free_tier: bool = False) -> Estimate:
         stage=stage,
         load=load,
         lines=cost.bill(cost.usages(stage, load, work), prices, free_tier=free_tier),
-        plain=cost.bill(cost_plain.usages(load), prices, free_tier=free_tier),
+        plain=cost.bill(cost_plain.usages(load, stage), prices, free_tier=free_tier),
         levers=cost.savings(stage, load, work, prices, free_tier=free_tier),
         prices=prices,
         durations=durations,

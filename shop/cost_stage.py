@@ -1,7 +1,8 @@
 """What a stage consists of that costs money, read from its synthesised templates.
 
 Every resource type that the templates may have is here: in `PRICED`, with what it is billed by, or in `FREE`, with why
-it costs nothing. A type that is in neither is an error, so that nothing new stays out of the bill unnoticed.
+it costs nothing. So is every function, because its runs are what it costs. A type or a function that is in none of the
+lists is an error, so that nothing new stays out of the bill unnoticed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -72,6 +73,28 @@ FREE: Final[Mapping[str, str]] = {
     "Custom::DatabaseMigration": _AT_DEPLOYMENT,
 }
 
+PRICED_FUNCTIONS: Final = frozenset(
+    {
+        "order_processor",
+        "order_notifier",
+        "order_service",
+        "sales_recorder",
+        "sales_report",
+        "sales_data_extractor",
+        "sales_report_watch",
+    }
+)
+"""Those whose runs `shop.cost` prices, by folder, beside one for each size of the images."""
+_BY_HAND: Final = "runs only when a person asks it to"
+UNPRICED_FUNCTIONS: Final[Mapping[str, str]] = {
+    "bucket_notifications": _AT_DEPLOYMENT,
+    "database_migrator": _AT_DEPLOYMENT,
+    "database_setup": _AT_DEPLOYMENT,
+    "order_simulator": _BY_HAND,
+    "sales_report_api": _BY_HAND,
+}
+"""Those whose runs are in no bill, with why."""
+
 _RESIZER: Final = "image_resizer"
 _FOR_EVER_DAYS: Final = 36_500
 
@@ -113,6 +136,8 @@ class System:
     """Their metrics."""
     dashboards: int
     keys: int
+    topic_keys: int
+    """Those of them that topics are encrypted by; the others are for tables, queues and log groups."""
     secrets: int
     schedules: int
     polled_queues: int
@@ -145,18 +170,20 @@ class Stage:
     database: Database
     original_days: int
     """How long originals of images are kept."""
+    logs_metrics: bool = True
+    """Whether the functions' log lines carry metrics (docs/decisions/0017)."""
 
     @property
     def image_sizes(self) -> list[str]:
         """The prefixes of the images that are made."""
-        return sorted(set(self.mappings) - {"order_processor", "order_notifier", "sales_recorder"})
+        return sorted(self.functions.keys() - PRICED_FUNCTIONS - UNPRICED_FUNCTIONS.keys())
 
 
 def read(stage: str, templates: Mapping[str, Template]) -> Stage:
     """Return what of a stage is billed.
 
     Raises:
-        ShopError: a template has a resource of a type that is neither priced nor known to be free.
+        ShopError: a template has a resource of a type, or a function, that is neither priced nor known to be free.
     """
     systems = {name.removeprefix(f"{stage}-"): template["Resources"] for name, template in templates.items()}
     for name, resources in systems.items():
@@ -168,6 +195,7 @@ def read(stage: str, templates: Mapping[str, Template]) -> Stage:
             logical_id: _function_name(properties) for logical_id, properties in _of(resources, "Lambda::Function")
         }
         for logical_id, properties in _of(resources, "Lambda::Function"):
+            _refuse_unknown_function(names[logical_id], properties)
             functions[names[logical_id]] = _function(properties)
         for _, properties in _of(resources, "Lambda::EventSourceMapping"):
             mappings[names[_target(properties, resources)]] = _mapped(properties)
@@ -187,6 +215,12 @@ def _refuse_unknown(name: str, resources: Mapping[str, Any]) -> None:
         raise ShopError(f"{name}: {', '.join(unknown)} is neither in PRICED nor in FREE of shop/cost_stage.py")
 
 
+def _refuse_unknown_function(name: str, properties: Mapping[str, Any]) -> None:
+    if _folder(properties) == _RESIZER or name in PRICED_FUNCTIONS or name in UNPRICED_FUNCTIONS:
+        return
+    raise ShopError(f"{name}: neither in PRICED_FUNCTIONS nor in UNPRICED_FUNCTIONS of shop/cost_stage.py")
+
+
 def _of(resources: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for logical_id, resource in resources.items():
         if resource["Type"] == f"AWS::{kind}":
@@ -197,8 +231,12 @@ def _count(resources: Mapping[str, Any], kind: str, has: str | None = None) -> i
     return sum(has is None or bool(properties.get(has)) for _, properties in _of(resources, kind))
 
 
+def _folder(properties: Mapping[str, Any]) -> str:
+    return str(properties["Handler"]).partition(".")[0]
+
+
 def _function_name(properties: Mapping[str, Any]) -> str:
-    folder = str(properties["Handler"]).partition(".")[0]
+    folder = _folder(properties)
     if folder != _RESIZER:
         return folder
     return str(properties["Environment"]["Variables"]["TARGET_PREFIX"]).rstrip("/")
@@ -226,6 +264,8 @@ def _references(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         if isinstance(value.get("Ref"), str):
             yield value["Ref"]
+        if "Fn::GetAtt" in value:
+            yield value["Fn::GetAtt"][0]
         yield from _references(list(value.values()))
     elif isinstance(value, list):
         for each in value:
@@ -246,6 +286,7 @@ def _system(resources: Mapping[str, Any]) -> System:
         alarms=sum(_metrics_of(alarm) for _, alarm in _of(resources, "CloudWatch::Alarm")),
         dashboards=_count(resources, "CloudWatch::Dashboard"),
         keys=_count(resources, "KMS::Key"),
+        topic_keys=_topic_keys(resources),
         secrets=_count(resources, "SecretsManager::Secret"),
         schedules=_count(resources, "Scheduler::Schedule"),
         polled_queues=sum("StartingPosition" not in properties for properties in mappings),
@@ -256,9 +297,19 @@ def _system(resources: Mapping[str, Any]) -> System:
         flow_logs=_count(resources, "EC2::FlowLog"),
         emails=_emails(resources),
         log_retention_days=max(map(int, retentions), default=0),
-        restorable_tables=_count(resources, "DynamoDB::Table", has="PointInTimeRecoverySpecification"),
+        restorable_tables=_restorable_tables(resources),
         snapshot_mb=sum(function.memory_mb for function in functions if function.has_snapshot),
     )
+
+
+def _topic_keys(resources: Mapping[str, Any]) -> int:
+    used = {each for _, topic in _of(resources, "SNS::Topic") for each in _references(topic.get("KmsMasterKeyId"))}
+    return sum(logical_id in used for logical_id, _ in _of(resources, "KMS::Key"))
+
+
+def _restorable_tables(resources: Mapping[str, Any]) -> int:
+    backups = (table.get("PointInTimeRecoverySpecification", {}) for _, table in _of(resources, "DynamoDB::Table"))
+    return sum(bool(backup.get("PointInTimeRecoveryEnabled")) for backup in backups)
 
 
 def _metrics_of(alarm: Mapping[str, Any]) -> int:

@@ -23,10 +23,12 @@ def synthesise(stage: str, context: Sequence[str] = ()) -> dict[str, Template]:
     Needs no AWS account, and the packages of the functions are built as for a deployment.
 
     Raises:
-        ShopError: a setting is unknown or wrong, or the CDK app failed.
+        ShopError: a setting is unknown or wrong, or is the stage's name, or the CDK app failed.
     """
     flags = json.loads((_ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     given = dict(_split(setting) for setting in context)
+    if "stage" in given:
+        raise ShopError(f"--context: stage={given['stage']} is not a setting; name the stage with --stage")
     with tempfile.TemporaryDirectory(prefix="shop-synthesis-") as folder:
         environment = {
             **os.environ,

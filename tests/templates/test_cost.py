@@ -63,6 +63,13 @@ def test_a_type_that_nobody_has_thought_of_is_refused() -> None:
         cost_stage.read("dev", templates)
 
 
+def test_a_function_that_nobody_has_thought_of_is_refused_and_is_no_image_size() -> None:
+    templates = dev_templates()
+    the_only(templates["dev-order-pipeline"], "AWS::Lambda::Function", "OrderProcessor")["Handler"] = "invoices.handler"
+    with pytest.raises(ShopError, match=r"\Ainvoices: neither in PRICED_FUNCTIONS nor in UNPRICED_FUNCTIONS"):
+        cost_stage.read("dev", templates)
+
+
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_what_is_billed_by_the_piece_is_counted_in_the_templates(name: str) -> None:
     templates = synthesise(name).templates.values()
@@ -102,6 +109,33 @@ def test_a_key_of_the_stack_s_own_for_queues_is_billed_with_its_requests() -> No
     before, after = bill(stage_of("dev")), bill(cost_stage.read("dev", templates))
     assert after["kms.key"] == before["kms.key"] + 1
     assert after["kms.request"] > before["kms.request"]
+
+
+def test_each_queue_with_a_key_of_the_stack_s_own_has_its_requests() -> None:
+    templates = dev_templates()
+    for stack, queue in (
+        ("image-fanout", "ThumbnailQueue"),
+        ("image-fanout", "MobileQueue"),
+        ("sales-report", "Sales"),
+    ):
+        for logical_id, properties in resources(templates[f"dev-{stack}"], "AWS::SQS::Queue").items():
+            if logical_id.startswith(queue):
+                properties["KmsMasterKeyId"] = "the key's ARN"
+    always = Load(orders=100_000_000, images=100_000_000, reports=0)
+    added = (
+        bill(cost_stage.read("dev", templates), always)["kms.request"] - bill(stage_of("dev"), always)["kms.request"]
+    )
+    # 8,760 periods of five minutes, three requests in each, three queues.
+    assert added == pytest.approx(8_760 * 3 * 3)
+
+
+def test_only_tables_with_continuous_backups_are_billed_for_them() -> None:
+    templates = dev_templates()
+    assert bill(stage_of("dev"))["dynamodb.continuous_backup"] > 0
+    for template in templates.values():
+        for table in resources(template, "AWS::DynamoDB::Table").values():
+            table["PointInTimeRecoverySpecification"] = {"PointInTimeRecoveryEnabled": False}
+    assert "dynamodb.continuous_backup" not in bill(cost_stage.read("dev", templates))
 
 
 def test_a_service_that_starts_from_snapshots_is_billed_for_them_and_not_for_its_imports() -> None:
@@ -152,7 +186,10 @@ def test_emails_are_billed_but_not_those_of_alarms() -> None:
         for number in range(2):
             properties = {"Protocol": "email", "TopicArn": {"Ref": topic}}
             pipeline["Resources"][f"{topic}{number}"] = {"Type": "AWS::SNS::Subscription", "Properties": properties}
-    assert bill(cost_stage.read("dev", templates))["sns.email"] == 2 * LOAD.orders
+    stage = cost_stage.read("dev", templates)
+    assert bill(stage)["sns.email"] == 2 * LOAD.orders
+    plain = cost.bill(cost_plain.usages(LOAD, stage), PRICES)
+    assert [line.quantity for line in plain if line.price == "sns.email"] == [2 * LOAD.orders]
 
 
 def test_pulling_a_lever_saves_what_it_says() -> None:
@@ -164,6 +201,39 @@ def test_pulling_a_lever_saves_what_it_says() -> None:
     in_cents = [round(dollars, 2) for dollars in saved.values()]
     assert in_cents == sorted(in_cents, reverse=True)
     assert "the smallest database, without a standby" not in saved  # dev has it
+
+
+def test_keys_of_topics_and_of_data_are_levers_of_their_own() -> None:
+    templates = dev_templates()
+    for name, template in templates.items():
+        if name != "dev-operations":
+            template["Resources"]["DataKey"] = {"Type": "AWS::KMS::Key"}
+    both = cost_stage.read("dev", templates)
+    assert bill(both)["kms.key"] == 8
+    one, two = "topics without keys of their own", "AWS's keys for tables, queues and logs"
+    before = {lever.name: saved for lever, saved in cost.savings(stage_of("dev"), LOAD, WORK, PRICES)}
+    after = {lever.name: saved for lever, saved in cost.savings(both, LOAD, WORK, PRICES)}
+    assert two not in before
+    assert after[one] == pytest.approx(before[one])
+    assert after[two] == pytest.approx(4)
+
+
+def test_without_log_lines_there_are_no_metrics_from_them_either() -> None:
+    stage = stage_of("dev")
+    lines = cost.bill(cost.usages(stage, LOAD, WORK), PRICES)
+    logs = sum(line.dollars for line in lines if line.price.startswith("cloudwatch.log"))
+    saved = {lever.name: saved for lever, saved in cost.savings(stage, LOAD, WORK, PRICES)}
+    # All month long: five metrics of orders and three of images; one in thirty hours of the report.
+    metrics = 0.30 * (5 + 3 + DAYS / 730)
+    assert saved["no log lines but of failures"] == pytest.approx(logs + metrics, rel=2e-3)
+
+
+def test_a_shop_without_orders_pays_for_the_rest() -> None:
+    load = Load(orders=0, images=1_000)
+    lines = cost.bill(cost.usages(stage_of("dev"), load, WORK), PRICES)
+    assert {line.driver for line in lines} == {cost.IDLE, cost.BY_IMAGES, cost.BY_REPORTS}
+    plain = cost.bill(cost_plain.usages(load, stage_of("dev")), PRICES)
+    assert cost.units(plain, load).keys() == cost.units(lines, load).keys()
 
 
 def test_the_free_tier_is_taken_off_once_for_all_systems() -> None:
@@ -194,7 +264,7 @@ def test_an_order_s_price_is_made_of_what_it_takes() -> None:
 @pytest.mark.parametrize("load", [LOAD, Load(orders=1)])
 def test_the_plain_lab_is_billed_for_the_same_things(load: Load) -> None:
     ours = cost.units(cost.bill(cost.usages(stage_of("dev"), load, WORK), PRICES), load)
-    plain = cost.units(cost.bill(cost_plain.usages(load), PRICES), load)
+    plain = cost.units(cost.bill(cost_plain.usages(load, stage_of("dev")), PRICES), load)
     assert plain.keys() == ours.keys()
     assert min(plain.values()) > 0
 
@@ -203,7 +273,7 @@ def test_every_price_is_used_and_says_where_it_is_from() -> None:
     stages = [stage_of("dev"), stage_of("prod")]
     usages = [usage for stage in stages for usage in cost.usages(stage, LOAD, WORK)]
     usages += [lever.usage(usage) for lever in cost.LEVERS for usage in usages]
-    usages += cost_plain.usages(LOAD)
+    usages += cost_plain.usages(LOAD, stages[0])
     used = {name for usage in usages for name, quantity in usage.quantities.items() if quantity}
     # A size and a start to choose, what nothing uses of the lab's gateway, and mail, which nobody gets by default.
     not_by_default = {"rds.db.t4g.medium", "lambda.snapshot_gb_second", "lambda.snapshot_restored_gb"}
@@ -244,6 +314,18 @@ def test_the_command_prints_tables_and_json(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["total"] == pytest.approx(sum(line["dollars"] for line in found["lines"]))
     assert found["total"] == pytest.approx(sum(found["by_system"].values()))
     assert asked == [("dev", ["log_retention_days=7"]), ("prod", ["log_retention_days=7"])]
+
+
+@pytest.mark.parametrize("many", ["inf", "nan", "10000001", "-1"])
+def test_no_more_orders_are_priced_than_list_prices_of_first_tiers_are_for(many: str) -> None:
+    refused = CliRunner().invoke(app, ["cost", f"--orders-per-day={many}"])
+    assert refused.exit_code == 2
+    assert "--orders-per-day" in refused.stderr
+
+
+def test_the_stage_is_no_setting() -> None:
+    with pytest.raises(ShopError, match=r"\A--context: stage=prod is not a setting; name the stage with --stage"):
+        synthesis.synthesise("dev", ["stage=prod"])
 
 
 @pytest.mark.slow
