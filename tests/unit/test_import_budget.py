@@ -21,26 +21,27 @@ pytestmark = pytest.mark.slow
 
 _SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 """What Lambda's Python runtime brings (AWS Lambda Developer Guide, "Runtime-included SDK versions")."""
-_MOST_MODULES: Final = 400
-"""Of all kinds, the standard library's included. The largest has 375 with Python 3.11; boto3 would add 55."""
+_SLACK: Final = 20
+"""Modules that a count may be below its budget: Python 3.11 to 3.13 differ by 5, and the SDK's releases by a few."""
 _CLIENTS: Final = {"botocore", "dateutil", "jmespath", "six", "urllib3"}
 """botocore with what it imports itself."""
-_BESIDES: Final[Mapping[str, set[str]]] = {
-    "bucket_notifications": _CLIENTS,
-    "database_migrator": {"pymysql"},
-    "database_setup": _CLIENTS,
-    "image_resizer": _CLIENTS | {"PIL"},
-    "order_notifier": _CLIENTS,
-    "order_processor": _CLIENTS | {"msgspec"},
-    "order_service": _CLIENTS | {"msgspec"},
-    "order_simulator": _CLIENTS,
-    "sales_data_extractor": {"pymysql"},
-    "sales_recorder": {"pymysql"},
-    "sales_report": _CLIENTS,
-    "sales_report_api": _CLIENTS,
-    "sales_report_watch": _CLIENTS,
+_BUDGETS: Final[Mapping[str, tuple[int, set[str]]]] = {
+    "bucket_notifications": (315, _CLIENTS),
+    "database_migrator": (160, {"pymysql"}),
+    "database_setup": (315, _CLIENTS),
+    "image_resizer": (345, _CLIENTS | {"PIL"}),
+    "order_notifier": (320, _CLIENTS),
+    "order_processor": (330, _CLIENTS | {"msgspec"}),
+    "order_service": (340, _CLIENTS | {"msgspec"}),
+    "order_simulator": (315, _CLIENTS),
+    "sales_data_extractor": (145, {"pymysql"}),
+    "sales_recorder": (150, {"pymysql"}),
+    "sales_report": (330, _CLIENTS),
+    "sales_report_api": (320, _CLIENTS),
+    "sales_report_watch": (320, _CLIENTS),
 }
-"""What a function imports beyond itself and `shared`, at its start. Those that ask only the database need no SDK."""
+"""At its start a function has at most so many modules, the standard library's included, and imports these beyond itself
+and `shared`. Those that ask only the database need no SDK; boto3 would be 55 modules more."""
 _PROGRAM: Final = """
 import builtins, decimal, importlib, json, logging, sys, traceback
 folders, module = sys.argv[1:-1], sys.argv[-1]
@@ -113,16 +114,17 @@ def start(package: Path, sdk: Path, handler: str) -> Started:
 
 
 def test_each_function_has_a_budget() -> None:
-    assert set(_BESIDES) == set(functions())
+    assert set(_BUDGETS) == set(functions())
 
 
-@pytest.mark.parametrize("function", sorted(_BESIDES))
+@pytest.mark.parametrize("function", sorted(_BUDGETS))
 def test_a_function_imports_what_its_budget_has(function: str, sdk: Path) -> None:
     started = start(build(function, host_target()).folder, sdk, f"{function}.handler")
-    budget = {"shared", function} | _BESIDES[function]
+    most, besides = _BUDGETS[function]
+    budget = {"shared", function} | besides
     assert started.beyond(budget) == []
     assert set(started.foreign) == budget, "the budget has what is not imported any more"
-    assert started.count <= _MOST_MODULES
+    assert most - _SLACK <= started.count <= most
     assert started.data == [], "the SDK's own data is read where the package's would do"
     assert started.deferred == [], "the SDK was not imported by shared.sdk_import first"
     assert started.tls == ("shared.aws_tls" if "botocore" in budget else None), "the SDK reads its list of authorities"
@@ -134,6 +136,6 @@ def test_what_is_beyond_the_budget_is_named_with_who_imported_it(tmp_path: Path,
     (tmp_path / "greeter" / "store.py").write_text("import asyncio\nimport boto3\nboto3.client('sns')\n")
     started = start(tmp_path, sdk, "greeter.handler")
     assert "boto3, imported by greeter.store" in started.beyond(_CLIENTS | {"greeter"})
-    assert started.count > _MOST_MODULES
+    assert started.count > max(most for most, _ in _BUDGETS.values())
     assert any("/sns/" in name for name in started.data)
     assert "botocore.docs" in started.deferred
