@@ -6,6 +6,7 @@ its rounds, its spread the distance between the quartiles, its ratio what it is 
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -146,8 +147,9 @@ def markdown(table: Table) -> str:
 
 
 def number(value: float) -> str:
-    """The value with three significant digits, never in powers of ten."""
+    """The value with three significant digits, below 1 with three decimals and two digits at least; no powers of ten."""
     if value == 0:
         return "0"
-    digits = max(0, 2 - (len(str(int(abs(value)))) - 1)) if abs(value) >= 1 else 3
+    power = math.floor(math.log10(abs(value)))
+    digits = max(0, 2 - power) if power >= 0 else max(3, 1 - power)
     return f"{value:,.{digits}f}"

@@ -40,15 +40,19 @@ def test_a_ratio_is_the_subject_s_part_of_the_baseline() -> None:
     ("value", "text"),
     [
         (0, "0"),
+        (0.000389, "0.00039"),
         (0.0154, "0.015"),
+        (0.124, "0.124"),
         (0.9999, "1.000"),
+        (1.0, "1.00"),
         (4.534, "4.53"),
         (25.34, "25.3"),
         (253.4, "253"),
+        (1000.0, "1,000"),
         (11401, "11,401"),
     ],
 )
-def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
+def test_numbers_have_two_or_three_digits_that_count(value: float, text: str) -> None:
     assert harness.number(value) == text
 
 
