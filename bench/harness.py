@@ -147,7 +147,7 @@ def markdown(table: Table) -> str:
 
 
 def number(value: float) -> str:
-    """The value with three significant digits, below 1 with three decimals and two digits at least; no powers of ten."""
+    """The value with three significant digits; below 1 with three decimals, and at least two such digits."""
     if value == 0:
         return "0"
     power = math.floor(math.log10(abs(value)))
