@@ -514,7 +514,6 @@ LEVERS: Final = (
         "to see each use of the key, and to be able to take it away (docs/decisions/0019)",
         stage=lambda stage: _with_each_system(stage, _without_data_keys),
     ),
-    Lever("no flow logs", "who talked to the database", stage=lambda stage: _with_systems(stage, flow_logs=0)),
 )
 
 

@@ -218,6 +218,14 @@ def test_keys_of_topics_and_of_data_are_levers_of_their_own() -> None:
     assert after[two] == pytest.approx(4)
 
 
+def test_provisioned_capacity_follows_the_load_at_seventy_percent() -> None:
+    many = Load(orders=100_000_000, reports=0)
+    saved = {lever.name: saved for lever, saved in cost.savings(stage_of("dev"), many, WORK, PRICES)}
+    # 38.05 writes a second at 70 % are 54.36 units, against 100 million write request units.
+    expected = 62.50 - 100_000_000 / 2_628_000 / 0.7 * 730 * 0.00065
+    assert saved["provisioned tables, scaled automatically at 70%"] == pytest.approx(expected)
+
+
 def test_without_log_lines_there_are_no_metrics_from_them_either() -> None:
     stage = stage_of("dev")
     lines = cost.bill(cost.usages(stage, LOAD, WORK), PRICES)
@@ -283,6 +291,31 @@ def test_every_price_is_used_and_says_where_it_is_from() -> None:
     assert all(price.read_in for price in PRICES.prices.values())
     assert all(price.page.startswith("https://aws.amazon.com/") for price in PRICES.prices.values())
     assert all(price.price > 0 for price in PRICES.prices.values())
+
+
+@pytest.mark.parametrize(
+    ("price", "units", "dollars"),
+    [
+        ("sns.email", 100_000, 2.00),
+        ("s3.read_request", 1_000, 0.0004),
+        ("scheduler.invocation", 1_000_000, 1.00),
+        ("rds.db.t4g.medium", 730, 47.45),
+        ("lambda.snapshot_restored_gb", 10_000, 1.397998),
+        ("vpc.nat_gateway_gb", 100, 4.50),
+    ],
+)
+def test_prices_too_small_for_the_page_or_not_on_it_are_as_they_are_published(
+    price: str, units: float, dollars: float
+) -> None:
+    assert cost.total(cost.bill([Usage("a", "idle", {price: units})], PRICES)) == pytest.approx(dollars)
+
+
+def test_the_free_tier_of_x_ray_is_as_in_its_worked_example() -> None:
+    """AWS X-Ray pricing, example 1: 2,000 requests an hour, a tenth of them sampled, 31 days."""
+    traces = 2_000 * 24 * 31 * 0.10
+    assert cost.total(cost.bill([Usage("a", "idle", {"xray.trace": traces})], PRICES, free_tier=True)) == (
+        pytest.approx(0.244)
+    )
 
 
 def page_stages() -> Mapping[str, Stage]:
