@@ -183,11 +183,12 @@ _EVENTS: Final[Mapping[str, Callable[[int, int], dict[str, Any]]]] = {
 
 def measure_here(folder: str) -> dict[str, float]:
     """Measure a function in this process, which must have imported nothing of it; CPU in milliseconds."""
+    started = time.process_time()
+    module = __import__(f"{folder}.handler", fromlist=["handler"])
+    # The function has imported it, which is most of its cold start.
     from botocore.httpsession import URLLib3Session  # noqa: PLC0415
 
     setattr(URLLib3Session, "send", _send)  # noqa: B010 (its own type says nothing of made-up answers)
-    started = time.process_time()
-    module = __import__(f"{folder}.handler", fromlist=["handler"])
     make = _EVENTS[folder]
     module.handler(make(1, 0), Context())
     cold = time.process_time() - started
@@ -235,7 +236,7 @@ def _work(samples: list[dict[str, float]], wait_ms: float) -> dict[str, float]:
 
 def _in_fresh_processes(folder: str, environment: Mapping[str, str]) -> list[dict[str, float]]:
     code = f"import json; from bench.function_work import measure_here; print(json.dumps(measure_here({folder!r})))"
-    both = {**FUNCTION_ENVIRONMENT, **environment}
+    both = {**FUNCTION_ENVIRONMENT, "PYTHONPATH": str(_package(folder)), **environment}
     return [json.loads(run("-c", code, environment=both)) for _ in range(_PROCESSES + 1)][1:]
 
 
@@ -282,7 +283,14 @@ def _recorder() -> dict[str, float]:
 
 
 def _import_ms(folder: str) -> float:
-    return cpu_milliseconds(f"import {folder}.handler", before="", rounds=_PROCESSES)
+    return cpu_milliseconds(f"import {folder}.handler", before="", rounds=_PROCESSES, package=_package(folder))
+
+
+def _package(folder: str) -> Path:
+    """What a function is measured from: only its package has what the SDK is spared (decision 0025)."""
+    from stacks.constructs.packages import build, host_target  # noqa: PLC0415 (not in the processes that are measured)
+
+    return build(folder, host_target()).folder
 
 
 def _seldom(folder: str) -> dict[str, float]:

@@ -21,6 +21,7 @@ from bench import lambda_model as model
 from bench.fresh_process import FUNCTION_ENVIRONMENT, ROOT, run
 from bench.http_stub import LISTED_ITEMS, serving
 from bench.memory_chart import draw
+from stacks.constructs.packages import build, host_target
 
 FIGURES: Final = ROOT / "docs" / "order-service-memory.json"
 REPORT: Final = FIGURES.with_suffix(".md")
@@ -69,7 +70,8 @@ class Figures:
 def measure() -> Figures:
     """Return the medians of several fresh processes; one more before them compiles byte-code and is not counted."""
     with serving() as address:
-        environment = {**FUNCTION_ENVIRONMENT, "AWS_ENDPOINT_URL_DYNAMODB": address}
+        package = build("order_service", host_target()).folder
+        environment = {**FUNCTION_ENVIRONMENT, "AWS_ENDPOINT_URL_DYNAMODB": address, "PYTHONPATH": str(package)}
         printed = [run("-m", "bench.order_service_requests", environment=environment) for _ in range(_PROCESSES + 1)]
     processes = [json.loads(text) for text in printed[1:]]
     return Figures(
