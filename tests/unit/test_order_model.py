@@ -1,6 +1,5 @@
 """The API's model against the processor, which is the authority: what the processor takes, the model lets in."""
 
-import functools
 import json
 from decimal import Decimal
 from typing import Any
@@ -14,7 +13,7 @@ from shared.orders import InvalidOrder, decode_order
 from tests.templates.synthesis import synthesise, the_only
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def model() -> Draft4Validator:
     """The schema as CloudFormation gets it: the CDK translates property names on the way."""
     order = the_only(synthesise("dev").templates["dev-order-pipeline"], "AWS::ApiGateway::Model")
@@ -53,13 +52,19 @@ products = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_siz
     order_date=st.none() | dates,
 )
 def test_whatever_the_processor_takes_the_model_lets_in(
-    product: str, quantity: int, price: str, order_id: str | None, customer_id: str | None, order_date: str | None
+    model: Draft4Validator,
+    product: str,
+    quantity: int,
+    price: str,
+    order_id: str | None,
+    customer_id: str | None,
+    order_date: str | None,
 ) -> None:
     optional = {"orderID": order_id, "customer_id": customer_id, "order_date": order_date}
     order = {"product": product, "quantity": quantity} | {name: v for name, v in optional.items() if v is not None}
     body = f'{json.dumps(order)[:-1]}, "price_per_item": {price}}}'
     decode_order(body, "an-id")
-    assert list(model().iter_errors(exact(body))) == []
+    assert list(model.iter_errors(exact(body))) == []
 
 
 @pytest.mark.parametrize(
@@ -76,8 +81,10 @@ def test_whatever_the_processor_takes_the_model_lets_in(
     ],
     ids=str,
 )  # fmt: skip
-def test_what_a_schema_can_say_the_model_refuses_and_so_does_the_processor(change: dict[str, Any]) -> None:
+def test_what_a_schema_can_say_the_model_refuses_and_so_does_the_processor(
+    model: Draft4Validator, change: dict[str, Any]
+) -> None:
     body = json.dumps({name: value for name, value in (VALID | change).items() if value is not None})
     with pytest.raises(InvalidOrder):
         decode_order(body, "an-id")
-    assert list(model().iter_errors(exact(body)))
+    assert list(model.iter_errors(exact(body)))
