@@ -218,9 +218,9 @@ def schedules(invocations: float) -> Quantities:
     return {"scheduler.invocation": invocations}
 
 
-def nat_gateway(gigabytes: float) -> Quantities:
-    """Amazon VPC pricing: a NAT gateway by the hour and by what goes through it."""
-    return {"vpc.nat_gateway_hour": float(HOURS), "vpc.nat_gateway_gb": gigabytes}
+def nat_gateway() -> Quantities:
+    """Amazon VPC pricing: a NAT gateway by the hour; what goes through it, a daily report, is nothing beside that."""
+    return {"vpc.nat_gateway_hour": float(HOURS)}
 
 
 def transfer(responses: float, response_bytes: int) -> Quantities:

@@ -136,7 +136,7 @@ def _standing() -> Iterator[Usage]:
     yield Usage(ORDER_PIPELINE, IDLE, aws.provisioned(_LEAST_UNITS, _LEAST_UNITS))
     yield Usage(ORDER_SERVICE, IDLE, aws.provisioned(_LEAST_UNITS, _LEAST_UNITS))
     yield Usage(IMAGE_FANOUT, IDLE, aws.idle_polling(len(_RESIZE_CPU_MS)))
-    yield Usage(SALES_REPORT, IDLE, aws.nat_gateway(0))
+    yield Usage(SALES_REPORT, IDLE, aws.nat_gateway())
     yield Usage(SALES_REPORT, IDLE, aws.database("db.t3.micro", _STORAGE_GB, multi_az=False))
 
 

@@ -283,9 +283,9 @@ def test_every_price_is_used_and_says_where_it_is_from() -> None:
     usages += [lever.usage(usage) for lever in cost.LEVERS for usage in usages]
     usages += cost_plain.usages(LOAD, stages[0])
     used = {name for usage in usages for name, quantity in usage.quantities.items() if quantity}
-    # A size and a start to choose, what nothing uses of the lab's gateway, and mail, which nobody gets by default.
+    # A size and a start to choose, and mail, which nobody gets by default.
     not_by_default = {"rds.db.t4g.medium", "lambda.snapshot_gb_second", "lambda.snapshot_restored_gb"}
-    assert PRICES.prices.keys() - used == {*not_by_default, "vpc.nat_gateway_gb", "sns.email"}
+    assert PRICES.prices.keys() - used == {*not_by_default, "sns.email"}
     read_in = {source for price in PRICES.prices.values() for source in price.read_in}
     assert read_in == PRICES.sources.keys()
     assert all(price.read_in for price in PRICES.prices.values())
@@ -301,7 +301,6 @@ def test_every_price_is_used_and_says_where_it_is_from() -> None:
         ("scheduler.invocation", 1_000_000, 1.00),
         ("rds.db.t4g.medium", 730, 47.45),
         ("lambda.snapshot_restored_gb", 10_000, 1.397998),
-        ("vpc.nat_gateway_gb", 100, 4.50),
     ],
 )
 def test_prices_too_small_for_the_page_or_not_on_it_are_as_they_are_published(

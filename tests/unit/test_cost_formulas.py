@@ -145,7 +145,7 @@ def test_the_first_request_of_a_second_is_traced_and_a_twentieth_of_the_others()
         (aws.watching(33, 1), {"cloudwatch.alarm": 33, "cloudwatch.dashboard": 1}),
         (aws.secrets(2), {"secrets_manager.secret": 2}),
         (aws.schedules(60), {"scheduler.invocation": 60}),
-        (aws.nat_gateway(2), {"vpc.nat_gateway_hour": 730, "vpc.nat_gateway_gb": 2}),
+        (aws.nat_gateway(), {"vpc.nat_gateway_hour": 730}),
         (aws.transfer(1_024, 1_024 * 1_024), {"data_transfer.out": 1}),
     ],
 )
