@@ -18,6 +18,9 @@ TARGET ?= local
 USERS ?= 10
 SECONDS ?= 30
 
+# The benchmarks to run, all where none is named: PARTS="processor_cpu service_cpu" (docs/performance.md names them).
+PARTS ?=
+
 # How many local clouds the integration tests run against at the same time: they mostly wait.
 CLOUDS ?= 3
 
@@ -141,9 +144,9 @@ emulator-gaps: setup ## write docs/local-cloud.md's table of what the emulator l
 prove-permissions: setup ## prove that roles may do what they need and no more (4 to 6 minutes); OPTIONS=--check writes nothing
 	@PYTHONPATH=lambdas $(IN_VENV) -m tests.permissions $(OPTIONS)
 
-bench: setup ## measure everything against its baseline and write docs/performance.md (about 20 minutes)
+bench: setup ## measure everything against its baseline and write docs/performance.md (about 20 minutes; PARTS=… some of it)
 	@$(IN_VENV) -m shop.local.tools bench
-	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page
+	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page $(PARTS)
 
 bench-loop: setup ## measure how long a developer waits, and write it to docs/performance.md
 	@PYTHONPATH=lambdas $(IN_VENV) -m bench.page developer_loop

@@ -45,8 +45,16 @@ _CHARTED_TABLES: Final = "Cold start with "
 _LAB: Final = ", plain lab"
 _HEAD: Final = """# Performance
 
-What the functions cost beside the plain lab's versions of them (`bench/baselines`), measured and not promised. `make
-bench` measures all of it anew and writes this page; `python -m bench.page NAME` only what is named.
+What the functions cost beside the plain lab's versions of them (`bench/baselines`), measured and not promised.
+
+```sh
+make bench
+make bench PARTS="processor_cpu service_cpu"
+```
+
+The first measures all of it on your machine and writes it into this page, which takes about twenty minutes; the second
+only what is named, half a minute here. Under each heading stands the name of its part, the machine and the day. `git
+restore bench/measured docs/performance*` brings back the figures that came with the repository.
 
 - A figure is the **median** of its rounds, the **spread** the distance between the quartiles, the **ratio** what it is
   of the stated baseline in the same run: below 1 is less.
@@ -95,7 +103,7 @@ def _chart_file(table: Table) -> Path:
 
 
 def _section(name: str, result: Mapping[str, Any]) -> str:
-    taken = f"Measured {result['taken_at'][:10]} by `bench/{name}.py` on {result['machine']}."
+    taken = f"Measured {result['taken_at'][:10]} by `bench/{name}.py` (part `{name}`) on {result['machine']}."
     tables = [_with_chart(name, table) for table in _tables(result)]
     return "\n\n".join([f"## {NAMES[name]}", taken, *tables]) + "\n"
 
