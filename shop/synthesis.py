@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,16 +24,20 @@ def synthesise(stage: str, context: Sequence[str] = ()) -> dict[str, Template]:
     Needs no AWS account, and the packages of the functions are built as for a deployment.
 
     Raises:
-        ShopError: a setting is unknown or wrong, or is the stage's name, or the CDK app failed.
+        ShopError: a setting is unknown or wrong, or is the stage's name, there is no Node, or the CDK app failed.
     """
     flags = json.loads((_ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     given = dict(_split(setting) for setting in context)
     if "stage" in given:
         raise ShopError(f"--context: stage={given['stage']} is not a setting; name the stage with --stage")
+    path = tools.node_path(os.environ.get("PATH", ""))
+    if shutil.which("node", path=path) is None:
+        # jsii says only that `_NodeProcess` has no attribute `_process`.
+        raise ShopError("there is no Node.js: `make setup` fetches it")
     with tempfile.TemporaryDirectory(prefix="shop-synthesis-") as folder:
         environment = {
             **os.environ,
-            "PATH": tools.node_path(os.environ.get("PATH", "")),
+            "PATH": path,
             "CDK_CONTEXT_JSON": json.dumps({**flags, **given, "stage": stage}),
             "CDK_OUTDIR": folder,
         }

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from shop.cost import Load, Usage
 from shop.cost_formulas import DAYS
 from shop.cost_stage import FREE, PRICED, Stage
 from shop.errors import ShopError
+from shop.local import tools
 from shop.prices import read_prices
 from shop.target import ORDER_PIPELINE, ORDER_SERVICE
 from tests.templates.synthesis import Template, resources, synthesise, the_only
@@ -361,6 +363,13 @@ def test_the_stage_is_no_setting() -> None:
 
 
 @pytest.mark.slow
+def test_without_node_it_says_who_fetches_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tools, "node", lambda: tmp_path / "node")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ShopError, match=r"there is no Node\.js: `make setup`"):
+        synthesis.synthesise("dev")
+
+
 def test_a_wrong_setting_is_one_line() -> None:
     with pytest.raises(ShopError, match=r"\Abogus: unknown setting; "):
         synthesis.synthesise("dev", ["bogus=1"])
