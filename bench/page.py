@@ -8,6 +8,7 @@ bench/measured/, so that the page can be made anew without measuring: `--page-on
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pygal.style import CleanStyle  # type: ignore[import-untyped]
 
 from bench import svg
 from bench.fresh_process import ROOT, run
-from bench.harness import Row, Table, markdown
+from bench.harness import Row, Table, markdown, number
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 MEASURED: Final = ROOT / "bench" / "measured"
@@ -43,6 +44,27 @@ _BY_NAME_ONLY: Final = frozenset({"developer_loop"})
 _CHARTED: Final = "cold_start"
 _CHARTED_TABLES: Final = "Cold start with "
 _LAB: Final = ", plain lab"
+_IN_SHORT: Final[Sequence[tuple[str, str, str, str]]] = (
+    ("CPU time of a function's cold start", "cold_start", "Cold start, CPU time", r"\w+"),
+    ("CPU time of storing an order, ten together", "processor_cpu", "Order processor: CPU per order", ".* 10: ours"),
+    ("CPU time of announcing an order, ten together", "notifier_cpu", "Order notifier: CPU per event", ".* 10: ours"),
+    ("CPU time of a request to the order service", "service_cpu", "Order service: CPU per request", ".*: ours"),
+    ("CPU time of a 24-megapixel JPEG", "images", "Small images: CPU time", "24 MP JPEG .*, ours"),
+    (
+        "Time of the day's sales among a million order items",
+        "sales_query",
+        "Sales of one day of 1,000,000 order items",
+        "the report's query",
+    ),
+    ("Sales recorded a second", "sales_recorder", "Recording sales", "ten, .*"),
+    (
+        "Orders stored and announced a second, in the local cloud",
+        "end_to_end",
+        "End to end: orders a second",
+        "sustained .*, ours",
+    ),
+)
+"""What is said first: in words, and which rows of which benchmark's table have it, by a regular expression."""
 _HEAD: Final = """# Performance
 
 What the functions cost beside the plain lab's versions of them (`bench/baselines`), measured and not promised.
@@ -82,7 +104,7 @@ def read_results() -> dict[str, dict[str, Any]]:
 
 def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The page as Markdown."""
-    return "\n".join([_HEAD, *(_section(name, result) for name, result in results.items())])
+    return "\n".join([_HEAD, _in_short(results), *(_section(name, result) for name, result in results.items())])
 
 
 def charts(results: Mapping[str, Mapping[str, Any]]) -> dict[Path, str]:
@@ -100,6 +122,19 @@ def _file(name: str) -> Path:
 def _chart_file(table: Table) -> Path:
     size = table.title.removeprefix(_CHARTED_TABLES).partition(" ")[0].replace(",", "")
     return PAGE.with_name(f"performance-cold-start-{size}.svg")
+
+
+def _in_short(results: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = [f"| {what} | {_ratios(results[name], *where)} |" for what, name, *where in _IN_SHORT if name in results]
+    return "\n".join(["## In short", "", "| | of the plain lab's |", "|---|---:|", *lines]) + "\n"
+
+
+def _ratios(result: Mapping[str, Any], title: str, rows: str) -> str:
+    """The ratio of a table's rows of that name, or the least and the greatest. Raises ValueError where none has it."""
+    (table,) = (each for each in _tables(result) if each.title == title)
+    found = sorted(row.ratio for row in table.rows if re.fullmatch(rows, row.what))
+    least, greatest = number(min(found)), number(max(found))
+    return least if least == greatest else f"{least} to {greatest}"
 
 
 def _section(name: str, result: Mapping[str, Any]) -> str:

@@ -368,8 +368,9 @@ def main() -> int:
 def without_byte_code(version: str) -> str:
     """What to say where no interpreter of that version was found."""
     return (
-        f"note: no Python {version} on this machine, so functions are packaged for AWS without byte-code, which about "
-        f"doubles a cold start. Once there is one (.venv/bin/uv python install {version}) it is used."
+        f"note: no Python {version} on this machine, so functions are packaged for AWS without byte-code, and start "
+        "more slowly (docs/decisions/0004-packages-without-docker.md). Once there is one "
+        f"(.venv/bin/uv python install {version}) it is used."
     )
 
 
