@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,24 @@ def test_numbers_have_two_or_three_digits_that_count(value: float, text: str) ->
 def test_what_is_handed_in_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = Table("Recording", "one a transaction", (Row("ten", 2.0, 0.5, "s", 0.25),), ("A note.",))
     monkeypatch.setattr(page, "MEASURED", tmp_path)
-    harness.hand_in("sales_recorder", [table], tmp_path / "sales_recorder.json")
+    harness.hand_in("router_import", [table], tmp_path / "router_import.json")
     results = page.read_results()
-    assert list(results) == ["sales_recorder"]
+    assert list(results) == ["router_import"]
     assert harness.markdown(table) in page.page(results)
+
+
+def test_what_the_page_says_first_is_the_ratio_of_a_row_or_the_least_and_greatest_of_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [Row("ours, a", 1.0, 0.0, "s", 0.25), Row("lab", 4.0, 0.0, "s", 1.0), Row("ours, b", 2.0, 0.0, "s", 0.5)]
+    tables = [asdict(Table("Other", "lab", ())), asdict(Table("Starts", "lab", rows))]
+    result = {"tables": tables, "taken_at": "2026-11-22", "machine": "one"}
+    wanted = [("a", "cold_start", "Starts", "ours, a"), ("both", "cold_start", "Starts", "ours, .")]
+    monkeypatch.setattr(page, "_IN_SHORT", [*wanted, ("none", "images", "Starts", "ours")])
+    lines = page.page({"cold_start": result}).splitlines()
+    assert "| a | 0.250 |" in lines
+    assert "| both | 0.250 to 0.500 |" in lines
+    assert not [line for line in lines if line.startswith("| none")]
 
 
 def test_the_page_is_made_of_the_kept_figures() -> None:
