@@ -370,6 +370,7 @@ def test_without_node_it_says_who_fetches_it(monkeypatch: pytest.MonkeyPatch, tm
         synthesis.synthesise("dev")
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_one_line() -> None:
     with pytest.raises(ShopError, match=r"\Abogus: unknown setting; "):
         synthesis.synthesise("dev", ["bogus=1"])

@@ -458,6 +458,7 @@ def test_nothing_heavy_is_imported_for_help_and_errors() -> None:
     assert found.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     environment = {**os.environ, "SHOP_LOCAL_DIR": str(tmp_path)}
     reading, writing = os.pipe()

@@ -89,6 +89,7 @@ def test_a_page_that_hangs_is_replaced(paths: Paths, page: Running, monkeypatch:
     assert console_page.wait(paths, launched).pid != page.pid
 
 
+@pytest.mark.slow
 def test_a_page_older_than_its_code_is_replaced(paths: Paths, page: Running) -> None:
     os.utime(paths.console_pid, (0, 0))
     again = console_page.wait(paths, console_page.launch(paths))
