@@ -56,7 +56,6 @@ _IN_SHORT: Final[Sequence[tuple[str, str, str, str]]] = (
         "Sales of one day of 1,000,000 order items",
         "the report's query",
     ),
-    ("Sales recorded a second", "sales_recorder", "Recording sales", "ten, .*"),
     (
         "Orders stored and announced a second, in the local cloud",
         "end_to_end",
